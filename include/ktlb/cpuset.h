@@ -1,0 +1,69 @@
+/*
+ * cpuset.h - sets of CPUs: a plain one for who owns it alone, a shared one for words that CPUs change side by side.
+ */
+#ifndef KTLB_CPUSET_H
+#define KTLB_CPUSET_H
+
+#include "platform/atomic.h"
+#include "platform/config.h"
+
+#define KTLB_CPUSET_WORDS ((KTLB_CPUS_MAX + 63) / 64)
+
+struct ktlb_cpuset {
+    uint64_t word[KTLB_CPUSET_WORDS];
+};
+
+struct ktlb_cpuset_shared {
+    struct ktlb_u64 word[KTLB_CPUSET_WORDS];
+};
+
+KTLB_INLINE void ktlb_cpuset_add(struct ktlb_cpuset *set, unsigned cpu)
+{
+    set->word[cpu / 64] |= UINT64_C(1) << (cpu % 64);
+}
+
+KTLB_INLINE void ktlb_cpuset_remove(struct ktlb_cpuset *set, unsigned cpu)
+{
+    set->word[cpu / 64] &= ~(UINT64_C(1) << (cpu % 64));
+}
+
+KTLB_INLINE bool ktlb_cpuset_has(const struct ktlb_cpuset *set, unsigned cpu)
+{
+    return set->word[cpu / 64] >> (cpu % 64) & 1;
+}
+
+KTLB_INLINE bool ktlb_cpuset_empty(const struct ktlb_cpuset *set)
+{
+    for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++)
+        if (set->word[i])
+            return false;
+    return true;
+}
+
+KTLB_INLINE unsigned ktlb_cpuset_count(const struct ktlb_cpuset *set)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++)
+        count += ktlb_count_bits(set->word[i]);
+    return count;
+}
+
+/* The first member at or after @cpu, or KTLB_CPUS_MAX. */
+KTLB_INLINE unsigned ktlb_cpuset_next(const struct ktlb_cpuset *set, unsigned cpu)
+{
+    while (cpu < KTLB_CPUS_MAX) {
+        uint64_t rest = set->word[cpu / 64] >> (cpu % 64);
+
+        if (rest)
+            return cpu + ktlb_lowest_bit(rest);
+        cpu = (cpu / 64 + 1) * 64;
+    }
+    return KTLB_CPUS_MAX;
+}
+
+/* Every member of *@set in rising order. The member at hand may be removed in the body. */
+#define KTLB_CPUSET_EACH(cpu, set)                                                                 \
+    for (unsigned cpu = ktlb_cpuset_next(set, 0); cpu < KTLB_CPUS_MAX; cpu = ktlb_cpuset_next(set, cpu + 1))
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * compiler.h - what the library asks of the compiler, by name.
+ *
+ * A host with a compiler of its own replaces this file by defining KTLB_COMPILER_HEADER; the names
+ * below are all that the rest of the library uses.
+ */
+#ifndef KTLB_PLATFORM_COMPILER_H
+#define KTLB_PLATFORM_COMPILER_H
+
+#define KTLB_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define KTLB_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#define KTLB_ALIGNED(bytes) __attribute__((aligned(bytes)))
+#define KTLB_INLINE static inline __attribute__((always_inline))
+#define KTLB_PRINTF(format, first) __attribute__((format(printf, format, first)))
+
+#ifdef __cplusplus
+#define KTLB_STATIC_ASSERT(condition, rule) static_assert(condition, rule)
+#else
+#define KTLB_STATIC_ASSERT(condition, rule) _Static_assert(condition, rule)
+#endif
+
+/* The index of the lowest set bit. @word is not 0. */
+KTLB_INLINE unsigned ktlb_lowest_bit(unsigned long long word)
+{
+    return (unsigned)__builtin_ctzll(word);
+}
+
+KTLB_INLINE unsigned ktlb_count_bits(unsigned long long word)
+{
+    unsigned count = 0;
+
+    /* Not __builtin_popcountll: without the instruction it is a call into a library we do not have. */
+    for (; word; word &= word - 1)
+        count++;
+    return count;
+}
+
+#endif
