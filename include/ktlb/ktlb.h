@@ -1,0 +1,204 @@
+/*
+ * ktlb.h - the library's public face.
+ *
+ * A kernel that removes or weakens a translation tells ktlb what, hands over the pages that become free, and gets
+ * them back when no CPU can reach them any more. Four calls on the unmap path:
+ *
+ *     ktlb_batch_init    on the way in
+ *     ktlb_batch_defer   for every page that comes out of the page table
+ *     ktlb_batch_add     for what to invalidate
+ *     ktlb_batch_dispatch and ktlb_batch_sync, which returns the pages
+ *
+ * two around every load of the root register, two around idling in somebody else's space, two when a CPU comes and
+ * goes, one in the interrupt handler, and one wherever a CPU spins with interrupts masked.
+ *
+ * Context, unless said otherwise: any, interrupts on or off, with the thread kept on its CPU; not from NMI.
+ * Nothing here allocates, sleeps, takes a lock or fails; misuse is caught by KTLB_ASSERTIONS. The promises behind
+ * these functions, P1 to P8, are in docs/DESIGN.md.
+ */
+#ifndef KTLB_H
+#define KTLB_H
+
+#include <stddef.h>
+
+#include "cpuset.h"
+#include "op.h"
+#include "port.h"
+#include "stats.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * An address space as the TLB sees it. Lives in the host's own structure for one; the fields are the library's.
+ */
+struct ktlb_space {
+    /* Raised by every dispatch. A CPU that remembers a smaller number has missed something. */
+    KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_u64 generation;
+    /* Never given twice, so that what a CPU remembers of a dead space cannot be taken for this one. */
+    uint64_t id;
+    /* Who may be using it; who has its root loaded but promises not to use it. */
+    struct ktlb_cpuset_shared active;
+    struct ktlb_cpuset_shared lazy;
+};
+
+/* A page owed to the host. Embed it in the host's record of a page, never in the page itself: until the sync
+ * returns, a stale translation may still write there. */
+struct ktlb_node {
+    struct ktlb_node *next;
+};
+
+/* What the targets of a batch read. Two cache lines; constant from dispatch to the last acknowledgement. */
+struct ktlb_request {
+    KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_space *space;
+    uint64_t space_id;
+    uint64_t generation; /* of the space, as raised by this dispatch */
+    uint32_t count;      /* ops in use; 0: nothing to invalidate */
+    uint32_t flags;      /* enum ktlb_op_flag, of all ops together */
+    struct ktlb_op op[KTLB_BATCH_OPS];
+};
+
+enum ktlb_batch_state { KTLB_BATCH_OPEN = 0x6f70656e, KTLB_BATCH_SENT = 0x73656e74 };
+
+/* One initiator's pending ops and the pages owed back. Fields are the library's. */
+struct ktlb_batch {
+    struct ktlb_request request;
+    struct ktlb_cpuset waiting; /* targets not yet seen to have answered */
+    struct ktlb_node *pages;
+    struct ktlb_node **pages_end;
+    uint32_t state; /* enum ktlb_batch_state */
+    uint32_t ticket[KTLB_CPUS_MAX];
+};
+
+enum ktlb_status {
+    KTLB_OK = 0,
+    KTLB_BAD_CPUS,      /* cpus is 0 or more than KTLB_CPUS_MAX */
+    KTLB_BAD_ASIDS,     /* asids is 1 or more than KTLB_ASIDS_MAX, or the machine cannot tag entries */
+    KTLB_BAD_MEMORY,    /* memory is NULL or not aligned to KTLB_CACHE_LINE */
+    KTLB_SMALL_MEMORY,  /* memory_size is less than ktlb_memory_size() of this configuration */
+    KTLB_BAD_PROTOCOL,  /* no protocol of that name */
+};
+
+struct ktlb_config {
+    unsigned cpus;        /* CPU numbers run from 0 to cpus - 1 */
+    unsigned asids;       /* tagged spaces a CPU keeps, 2 to KTLB_ASIDS_MAX; 0: entries carry no tag (no PCID) */
+    const char *protocol; /* "mailbox"; NULL: the default */
+    void *memory;         /* aligned to KTLB_CACHE_LINE, the library's for good, given to no one else */
+    size_t memory_size;   /* bytes */
+};
+
+/* How to load a root register. */
+struct ktlb_load {
+    uint16_t asid; /* the tag to load it with; 0 where there are no tags and for the kernel's own root */
+    bool flush;    /* drop what this CPU holds under that tag; false: keep it, it is clean */
+};
+
+/* ---- set-up ---- */
+
+/* Bytes of memory ktlb_init() wants for *@config; its memory fields are not read. 0 if cpus is out of range. */
+size_t ktlb_memory_size(const struct ktlb_config *config);
+
+/*
+ * Set the library up. Anything but KTLB_OK has changed nothing and can be tried again.
+ * => Once, on one CPU, before any other call and before the others start. No CPU is online yet, this one neither.
+ */
+enum ktlb_status ktlb_init(const struct ktlb_config *config);
+
+/* What a status means and what to do about it, in one sentence. */
+const char *ktlb_status_text(enum ktlb_status status);
+
+/* ---- spaces ---- */
+
+/* The kernel's own half, shared by all spaces: every online CPU is active in it, and never leaves by switching.
+ * Translations in it are global (KTLB_GLOBAL) or, where tags are in use, at least known by every tag. */
+extern struct ktlb_space ktlb_kernel;
+
+/* => Before any CPU loads its root. */
+void ktlb_space_init(struct ktlb_space *space);
+/* => No CPU has it loaded, lazily neither, and no batch on it is unsynced. */
+void ktlb_space_fini(struct ktlb_space *space);
+
+/* ---- batches ---- */
+
+/* Begin an empty batch on @space. It may live on the stack; it must stay where it is until synced. */
+void ktlb_batch_init(struct ktlb_batch *batch, struct ktlb_space *space);
+
+/* Add what to invalidate. May be called before or after the page table is changed, but before the dispatch. */
+void ktlb_batch_add(struct ktlb_batch *batch, struct ktlb_op op);
+
+/* Owe a page: ktlb_batch_sync() gives it back, in the order of these calls. */
+void ktlb_batch_defer(struct ktlb_batch *batch, struct ktlb_node *page);
+
+/*
+ * Tell who may care, then invalidate here. Every page-table change the batch speaks of is made before this.
+ * => May be called with the page-table lock held: it waits for no one.
+ */
+void ktlb_batch_dispatch(struct ktlb_batch *batch);
+
+/* Whether every target has answered. Never waits. After true, ktlb_batch_sync() will not wait either.
+ * => After ktlb_batch_dispatch(), on any CPU, one at a time. */
+bool ktlb_batch_done(struct ktlb_batch *batch);
+
+/*
+ * Wait until no CPU can use what the batch removed; serve the requests of others meanwhile; return the pages owed
+ * (NULL if none), which are now the caller's. The batch is finished.
+ * => After ktlb_batch_dispatch(), on the same CPU or another, with no lock held that a target may spin on with
+ *    interrupts masked and without ktlb_poll().
+ */
+struct ktlb_node *ktlb_batch_sync(struct ktlb_batch *batch);
+
+/* The targets that had not answered when last looked at: for a stall report. */
+const struct ktlb_cpuset *ktlb_batch_waiting(const struct ktlb_batch *batch);
+
+/* Init, add, dispatch and sync, for who owes no page. */
+void ktlb_flush(struct ktlb_space *space, struct ktlb_op op);
+
+/* ---- the CPU ---- */
+
+/*
+ * This CPU starts: from here on it is a target of batches on ktlb_kernel. All it held before is dropped.
+ * => On that CPU, interrupts masked, on a root that maps the kernel only, before it touches any kernel mapping that
+ *    is ever removed, and after its interrupt controller can receive.
+ */
+void ktlb_cpu_online(void);
+
+/*
+ * This CPU stops: no batch waits for it any more once this returns.
+ * => On that CPU, interrupts masked, ktlb_kernel loaded (ktlb_switch_begin). Until it is online again it touches
+ *    only kernel mappings that are never removed, through page-table pages that are never freed.
+ */
+void ktlb_cpu_offline(void);
+
+/*
+ * About to load the root of @next (&ktlb_kernel: a root that maps the kernel only) / have loaded it.
+ * Between the two the host loads the root register as ktlb_switch_begin() says, and touches no user address.
+ * While in between, this CPU answers for both spaces.
+ * => On the CPU that switches, not preemptible from the one to the other; interrupts may be on in between.
+ */
+struct ktlb_load ktlb_switch_begin(struct ktlb_space *next);
+void ktlb_switch_end(void);
+
+/*
+ * A thread that needs no user space runs on in the loaded one / is done and its owner runs again.
+ * In between no user address may be touched, and only a batch that frees page-table pages interrupts this CPU.
+ * A switch to another space while lazy needs no ktlb_lazy_leave(): the switch ends it.
+ */
+void ktlb_lazy_enter(void);
+void ktlb_lazy_leave(void);
+
+/* The handler of the interrupt that ktlb_port_ipi() sends. Harmless when it was not. => Interrupt context. */
+void ktlb_ipi(void);
+
+/* Serve what others asked of this CPU; true if there was anything. Call it in every loop that waits with interrupts
+ * masked. Cheap when there is nothing: one load of a line that is this CPU's own. */
+bool ktlb_poll(void);
+
+/* Copy the counters of @cpu. Any context. */
+void ktlb_stats_read(unsigned cpu, struct ktlb_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * port.h - everything the library asks of its host: five functions, defined by the host, found by the linker.
+ *
+ * None of them may sleep, take a lock that is held around a call into the library, or call back into it.
+ */
+#ifndef KTLB_PORT_H
+#define KTLB_PORT_H
+
+#include "cpuset.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ktlb_batch;
+
+/* What ktlb_port_irq_save returned, for ktlb_port_irq_restore; the library does not look inside. */
+typedef unsigned long ktlb_irq;
+
+/*
+ * The number of the CPU this runs on, from 0 to below ktlb_config.cpus, each number one CPU for good.
+ * => Called from any context the library is called from.
+ * => The caller of the library keeps the thread on its CPU; the number does not change underneath.
+ */
+unsigned ktlb_port_cpu(void);
+
+/*
+ * Interrupt every CPU in *@targets, once, so that each calls ktlb_ipi() soon after it next has interrupts enabled.
+ * *@targets is not empty and never holds the calling CPU.
+ * => Interrupts masked.
+ * => A store made before the call must be visible to the targets before the interrupt arrives. Interrupt
+ *    controllers differ in what they order; for x86 see ktlb_x86_fence_xapic() and ktlb_x86_fence_x2apic().
+ * => Several interrupts to one target may merge into one. One that is lost is repaired only at the next stall.
+ */
+void ktlb_port_ipi(const struct ktlb_cpuset *targets);
+
+/* Mask interrupts on this CPU and say how they were; put them back. These nest. */
+ktlb_irq ktlb_port_irq_save(void);
+void ktlb_port_irq_restore(ktlb_irq state);
+
+/*
+ * A batch has waited KTLB_STALL_SPINS turns, again. ktlb_batch_waiting() names the CPUs that have not answered.
+ * Report it; it is not an error return, and nothing the host does here ends the wait: the targets are interrupted
+ * again and the waiting goes on.
+ * => The context of ktlb_batch_sync(): interrupts as the caller of sync has them.
+ */
+void ktlb_port_stall(const struct ktlb_batch *batch);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
