@@ -4,7 +4,11 @@
 #ifndef KTLB_CPUSET_H
 #define KTLB_CPUSET_H
 
+#ifdef KTLB_ATOMIC_HEADER
+#include KTLB_ATOMIC_HEADER
+#else
 #include "platform/atomic.h"
+#endif
 #include "platform/config.h"
 
 #define KTLB_CPUSET_WORDS ((KTLB_CPUS_MAX + 63) / 64)

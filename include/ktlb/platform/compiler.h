@@ -7,6 +7,10 @@
 #ifndef KTLB_PLATFORM_COMPILER_H
 #define KTLB_PLATFORM_COMPILER_H
 
+#ifdef KTLB_COMPILER_HEADER
+#include KTLB_COMPILER_HEADER
+#else
+
 #define KTLB_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define KTLB_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define KTLB_ALIGNED(bytes) __attribute__((aligned(bytes)))
@@ -34,5 +38,7 @@ KTLB_INLINE unsigned ktlb_count_bits(unsigned long long word)
         count++;
     return count;
 }
+
+#endif /* KTLB_COMPILER_HEADER */
 
 #endif

@@ -1,0 +1,270 @@
+/*
+ * batch.c - one initiator's work: gather, dispatch, wait, give the pages back.
+ *
+ * Invariants: from dispatch to the last answer the request does not change; a page goes back only when every target
+ * has answered for this very batch, or has left and flushed.
+ */
+#include "internal.h"
+
+#include "ktlb/arch/arch.h"
+
+void ktlb_batch_init(struct ktlb_batch *batch, struct ktlb_space *space)
+{
+    KTLB_ASSERT(space && space->id, "a batch is on an initialised space");
+    batch->request.space = space;
+    batch->request.space_id = space->id;
+    batch->request.generation = 0;
+    batch->request.count = 0;
+    batch->request.flags = 0;
+    batch->waiting = (struct ktlb_cpuset){{0}};
+    batch->pages = NULL;
+    batch->pages_end = &batch->pages;
+    batch->state = KTLB_BATCH_OPEN;
+}
+
+/* ---- gathering ---- */
+
+static void widen(struct ktlb_request *request)
+{
+    request->op[0] = ktlb_op_all(request->flags);
+    request->count = 1;
+}
+
+/* Put @op into one that it continues or overlaps, so that a run of pages added one by one stays one op. */
+static bool extend(struct ktlb_request *request, struct ktlb_op op)
+{
+    for (uint32_t i = request->count; i-- > 0;) {
+        struct ktlb_op *held = &request->op[i];
+        struct ktlb_op joined = ktlb_op_join(*held, op, KTLB_ALL - 1);
+
+        if (held->shift == op.shift && joined.count <= (uint64_t)held->count + op.count) {
+            *held = joined;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* No room for another op: widen the one that grows into the smallest. */
+static void squeeze(struct ktlb_request *request, struct ktlb_op op)
+{
+    uint32_t best = 0;
+
+    for (uint32_t i = 1; i < request->count; i++)
+        if (ktlb_op_join(request->op[i], op, KTLB_FLUSH_MAX).count <
+            ktlb_op_join(request->op[best], op, KTLB_FLUSH_MAX).count)
+            best = i;
+    request->op[best] = ktlb_op_join(request->op[best], op, KTLB_FLUSH_MAX);
+    if (request->op[best].count == KTLB_ALL)
+        widen(request);
+}
+
+static bool well_formed(struct ktlb_op op)
+{
+    return op.shift >= KTLB_PAGE_SHIFT && op.shift < 64 && !(op.flags & ~KTLB_OP_FLAGS) && op.zero == 0 &&
+           (op.count == KTLB_ALL || !(op.va & ((UINT64_C(1) << op.shift) - 1)));
+}
+
+void ktlb_batch_add(struct ktlb_batch *batch, struct ktlb_op op)
+{
+    struct ktlb_request *request = &batch->request;
+
+    KTLB_ASSERT(batch->state == KTLB_BATCH_OPEN, "a batch takes ops after init and before dispatch");
+    if (op.count == 0)
+        return;
+    KTLB_ASSERT(well_formed(op), "an op comes from ktlb_op_range(), ktlb_op_all() or ktlb_op_join()");
+    KTLB_ASSERT(!(op.flags & KTLB_GLOBAL) || request->space == &ktlb_kernel, "global entries are ktlb_kernel's");
+    request->flags |= op.flags;
+    if (request->count == 1 && request->op[0].count == KTLB_ALL)
+        return;
+    if (op.count == KTLB_ALL)
+        widen(request);
+    else if (extend(request, op))
+        return;
+    else if (request->count < KTLB_BATCH_OPS)
+        request->op[request->count++] = op;
+    else
+        squeeze(request, op);
+}
+
+void ktlb_batch_defer(struct ktlb_batch *batch, struct ktlb_node *page)
+{
+    KTLB_ASSERT(batch->state == KTLB_BATCH_OPEN || batch->state == KTLB_BATCH_SENT,
+                "a batch owes pages after init and before sync");
+    page->next = NULL;
+    *batch->pages_end = page;
+    batch->pages_end = &page->next;
+}
+
+/* ---- dispatch ---- */
+
+/* Beyond KTLB_FLUSH_MAX single invalidations, dropping the space is cheaper for everyone. */
+static void limit(struct ktlb_cpu *self, struct ktlb_request *request)
+{
+    uint64_t strides = 0;
+
+    if (request->op[0].count == KTLB_ALL)
+        return;
+    for (uint32_t i = 0; i < request->count; i++)
+        strides += request->op[i].count;
+    if (strides > KTLB_FLUSH_MAX) {
+        widen(request);
+        KTLB_COUNT(self, widened_limit, 1);
+    }
+}
+
+/*
+ * Who may hold what @request removes: the active CPUs and, when table pages die, the lazy ones, whose walkers are
+ * still in the tables. Acquire [R]: a CPU no longer found is done with the space, pairs with [L]; and one that is found
+ * is seen online, pairs with [J]. The active set is read first: see ktlb_lazy_enter().
+ */
+static void find_targets(struct ktlb_cpu *self, struct ktlb_batch *batch)
+{
+    struct ktlb_space *space = batch->request.space;
+
+    for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++) {
+        uint64_t active = ktlb_load_acquire(&space->active.word[i]);
+        uint64_t lazy = ktlb_load_acquire(&space->lazy.word[i]) & ~active;
+
+        if (batch->request.flags & KTLB_TABLES)
+            active |= lazy;
+        else
+            KTLB_COUNT(self, lazy_skipped, ktlb_count_bits(lazy));
+        batch->waiting.word[i] = active;
+    }
+    ktlb_cpuset_remove(&batch->waiting, self->number);
+}
+
+static void post_to_targets(struct ktlb_cpu *self, struct ktlb_batch *batch)
+{
+    struct ktlb_cpuset kick = {{0}};
+    unsigned targets = 0, kicks = 0;
+
+    KTLB_CPUSET_EACH(cpu, &batch->waiting) {
+        targets++;
+        if (ktlb_machine.protocol->post(cpu, batch)) {
+            ktlb_cpuset_add(&kick, cpu);
+            kicks++;
+        }
+    }
+    if (kicks)
+        ktlb_port_ipi(&kick);
+    KTLB_COUNT(self, no_target, targets == 0);
+    KTLB_COUNT(self, targets, targets);
+    KTLB_COUNT(self, interrupts, kicks);
+    KTLB_COUNT(self, interrupts_saved, targets - kicks);
+}
+
+void ktlb_batch_dispatch(struct ktlb_batch *batch)
+{
+    struct ktlb_request *request = &batch->request;
+    struct ktlb_cpu *self;
+    ktlb_irq irq;
+
+    KTLB_ASSERT(batch->state == KTLB_BATCH_OPEN, "a batch is dispatched once, after init");
+    batch->state = KTLB_BATCH_SENT;
+    if (request->count == 0)
+        return;
+    irq = ktlb_port_irq_save();
+    self = ktlb_cpu_self();
+    limit(self, request);
+    /* Release [G]: who reads this generation, or a later one, also sees the page-table changes it stands for. */
+    request->generation = ktlb_rmw_add_release(&request->space->generation, 1) + 1;
+    ktlb_fence_seq_cst(); /* [F1], pairs with [F2] in switch_begin and lazy_leave, [F3] in online and offline */
+    find_targets(self, batch);
+    KTLB_COUNT(self, dispatches, 1);
+    post_to_targets(self, batch);
+    ktlb_cpu_execute(self, request); /* while the others do */
+    ktlb_port_irq_restore(irq);
+}
+
+/* ---- waiting ---- */
+
+/*
+ * Whether @cpu is done with this batch: it acknowledged, or it has left, which includes a flush of everything after
+ * our changes were visible to it. Acquire, pairs with the release in ktlb_cpu_offline().
+ */
+static bool target_answered(const struct ktlb_batch *batch, unsigned cpu)
+{
+    return ktlb_machine.protocol->acked(batch, cpu) || !ktlb_load_acquire_u32(&ktlb_machine.cpu[cpu].online);
+}
+
+static bool all_answered(struct ktlb_batch *batch)
+{
+    KTLB_CPUSET_EACH(cpu, &batch->waiting)
+        if (target_answered(batch, cpu))
+            ktlb_cpuset_remove(&batch->waiting, cpu);
+    return ktlb_cpuset_empty(&batch->waiting);
+}
+
+bool ktlb_batch_done(struct ktlb_batch *batch)
+{
+    KTLB_ASSERT(batch->state == KTLB_BATCH_SENT, "a batch is dispatched before it is asked for");
+    if (ktlb_cpuset_empty(&batch->waiting))
+        return true;
+    /* [F4], pairs with [F3] in online: if we take a CPU to have left that is back meanwhile, it has seen what we posted
+     * and will not read it, for it is about to be gone from our stack. */
+    ktlb_fence_seq_cst();
+    return all_answered(batch);
+}
+
+static void report_stall(struct ktlb_cpu *self, struct ktlb_batch *batch)
+{
+    ktlb_irq irq;
+
+    ktlb_port_stall(batch);
+    KTLB_COUNT(self, stalls, 1);
+    /* An interrupt may have been lost. One too many does no harm. */
+    irq = ktlb_port_irq_save();
+    ktlb_port_ipi(&batch->waiting);
+    ktlb_port_irq_restore(irq);
+    KTLB_COUNT(self, interrupts_again, ktlb_cpuset_count(&batch->waiting));
+}
+
+/* Ended by the targets, each of which answers or leaves; until then, stall reports. */
+static void wait(struct ktlb_cpu *self, struct ktlb_batch *batch)
+{
+    uint64_t start = ktlb_arch_cycles(), cycles;
+    uint32_t spins = 0;
+
+    do {
+        if (!ktlb_poll())
+            ktlb_arch_relax();
+        if (++spins == KTLB_STALL_SPINS) {
+            spins = 0;
+            report_stall(self, batch);
+        }
+    } while (!all_answered(batch));
+    cycles = ktlb_arch_cycles() - start;
+    KTLB_COUNT(self, syncs_waited, 1);
+    KTLB_COUNT(self, wait_cycles, cycles);
+    if (KTLB_STATS && cycles > ktlb_load_relaxed(&self->counters.wait_cycles_max))
+        ktlb_store_relaxed(&self->counters.wait_cycles_max, cycles);
+}
+
+struct ktlb_node *ktlb_batch_sync(struct ktlb_batch *batch)
+{
+    struct ktlb_cpu *self = ktlb_cpu_self();
+
+    KTLB_ASSERT(batch->state == KTLB_BATCH_SENT, "a batch is dispatched before it is synced, and synced once");
+    if (!ktlb_batch_done(batch))
+        wait(self, batch);
+    KTLB_COUNT(self, syncs, 1);
+    batch->state = 0;
+    return batch->pages;
+}
+
+const struct ktlb_cpuset *ktlb_batch_waiting(const struct ktlb_batch *batch)
+{
+    return &batch->waiting;
+}
+
+void ktlb_flush(struct ktlb_space *space, struct ktlb_op op)
+{
+    struct ktlb_batch batch;
+
+    ktlb_batch_init(&batch, space);
+    ktlb_batch_add(&batch, op);
+    ktlb_batch_dispatch(&batch);
+    ktlb_batch_sync(&batch);
+}

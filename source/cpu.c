@@ -1,0 +1,414 @@
+/*
+ * cpu.c - one CPU: what it holds, executing requests, switching, laziness, coming and going.
+ *
+ * Invariant: while a space's entries can be used on this CPU, the CPU is in the space's active set (or in its lazy set
+ * and the host keeps its hands off), and its slot claims no generation that is not executed here.
+ */
+#include "internal.h"
+
+#include "ktlb/arch/arch.h"
+
+struct ktlb_machine ktlb_machine;
+struct ktlb_arch ktlb_arch;
+
+struct ktlb_cpu *ktlb_cpu_self(void)
+{
+    unsigned number = ktlb_port_cpu();
+
+    KTLB_ASSERT(number < ktlb_machine.cpus, "ktlb_port_cpu() is below ktlb_config.cpus, after ktlb_init()");
+    return &ktlb_machine.cpu[number];
+}
+
+/* ---- set-up ---- */
+
+static const struct ktlb_protocol *const protocols[] = {&ktlb_mailbox};
+
+static bool same_text(const char *a, const char *b)
+{
+    while (*a && *a == *b) {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
+static const struct ktlb_protocol *protocol_named(const char *name)
+{
+    if (!name)
+        return protocols[0];
+    for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]); i++)
+        if (same_text(protocols[i]->name, name))
+            return protocols[i];
+    return NULL;
+}
+
+size_t ktlb_memory_size(const struct ktlb_config *config)
+{
+    const struct ktlb_protocol *protocol = protocol_named(config->protocol);
+
+    if (config->cpus == 0 || config->cpus > KTLB_CPUS_MAX || !protocol)
+        return 0;
+    return config->cpus * sizeof(struct ktlb_cpu) + protocol->memory_size(config->cpus);
+}
+
+static void cpu_init(struct ktlb_cpu *cpu, unsigned number)
+{
+    *cpu = (struct ktlb_cpu){.number = number, .loaded = &ktlb_kernel, .slot = KTLB_SLOT_NONE};
+}
+
+enum ktlb_status ktlb_init(const struct ktlb_config *config)
+{
+    const struct ktlb_protocol *protocol = protocol_named(config->protocol);
+
+    if (config->cpus == 0 || config->cpus > KTLB_CPUS_MAX)
+        return KTLB_BAD_CPUS;
+    if (!protocol)
+        return KTLB_BAD_PROTOCOL;
+    if (!config->memory || (uintptr_t)config->memory % KTLB_CACHE_LINE)
+        return KTLB_BAD_MEMORY;
+    if (config->memory_size < ktlb_memory_size(config))
+        return KTLB_SMALL_MEMORY;
+    if (config->asids == 1 || config->asids > KTLB_ASIDS_MAX || !ktlb_arch_init(config->asids))
+        return KTLB_BAD_ASIDS;
+
+    ktlb_machine.cpus = config->cpus;
+    ktlb_machine.asids = config->asids;
+    ktlb_machine.protocol = protocol;
+    ktlb_machine.cpu = (struct ktlb_cpu *)config->memory;
+    for (unsigned i = 0; i < config->cpus; i++)
+        cpu_init(&ktlb_machine.cpu[i], i);
+    protocol->init(ktlb_machine.cpu + config->cpus, config->cpus);
+    return KTLB_OK;
+}
+
+const char *ktlb_status_text(enum ktlb_status status)
+{
+    switch (status) {
+    case KTLB_OK:
+        return "ok";
+    case KTLB_BAD_CPUS:
+        return "cpus must be 1 to KTLB_CPUS_MAX: raise the option or lower the number";
+    case KTLB_BAD_ASIDS:
+        return "asids must be 0 or 2 to KTLB_ASIDS_MAX, and tagging enabled on the CPU first (x86: CR4.PCIDE)";
+    case KTLB_BAD_MEMORY:
+        return "memory must not be NULL and must be aligned to KTLB_CACHE_LINE";
+    case KTLB_SMALL_MEMORY:
+        return "memory_size is too small: ask ktlb_memory_size() with the same configuration";
+    case KTLB_BAD_PROTOCOL:
+        return "no protocol of that name: see ktlb_config.protocol";
+    }
+    return "not a status of ktlb";
+}
+
+/* ---- slots ---- */
+
+static bool slot_has(const struct ktlb_slot *slot, uint64_t generation)
+{
+    if (generation <= slot->clean)
+        return true;
+    return generation - slot->clean <= 64 && slot->beyond >> (generation - slot->clean - 1) & 1;
+}
+
+/* @generation is executed here. Too far beyond what is clean, it is left unsaid: that costs a flush later. */
+static void slot_note(struct ktlb_slot *slot, uint64_t generation)
+{
+    if (generation <= slot->clean || generation - slot->clean > 64)
+        return;
+    slot->beyond |= UINT64_C(1) << (generation - slot->clean - 1);
+    while (slot->beyond & 1) {
+        slot->beyond >>= 1;
+        slot->clean++;
+    }
+}
+
+/* Everything up to @generation is executed here. */
+static void slot_reset(struct ktlb_slot *slot, uint64_t generation)
+{
+    slot->clean = generation;
+    slot->beyond = 0;
+}
+
+static unsigned slots_in_use(void)
+{
+    return ktlb_machine.asids ? ktlb_machine.asids : 2;
+}
+
+/* What a flush of everything did for @request, in whichever slot its space has. */
+static void note_if_held(struct ktlb_cpu *self, const struct ktlb_request *request)
+{
+    for (unsigned i = 0; i < slots_in_use(); i++)
+        if (self->slots[i].space_id == request->space_id)
+            slot_note(&self->slots[i], request->generation);
+}
+
+/* The slot of @space, or the one to give it: never the loaded one, whose entries are in use. */
+static unsigned slot_for(struct ktlb_cpu *self, const struct ktlb_space *space)
+{
+    for (unsigned i = 0; i < slots_in_use(); i++)
+        if (self->slots[i].space_id == space->id)
+            return i;
+    do
+        self->victim = (self->victim + 1) % slots_in_use();
+    while (self->victim == self->slot); /* at least two slots: the second turn ends it */
+    self->slots[self->victim] = (struct ktlb_slot){0};
+    return self->victim;
+}
+
+/* What the other tags hold can no longer be trusted: their next load flushes. */
+static void forget_other_slots(struct ktlb_cpu *self)
+{
+    for (unsigned i = 0; i < slots_in_use(); i++)
+        if (i != self->slot)
+            self->slots[i] = (struct ktlb_slot){0};
+}
+
+/* ---- executing ---- */
+
+static void flush_machine(struct ktlb_cpu *self)
+{
+    ktlb_arch_flush_machine();
+    KTLB_COUNT(self, machine_flushes, 1);
+}
+
+static void flush_space(struct ktlb_cpu *self)
+{
+    ktlb_arch_flush_space();
+    KTLB_COUNT(self, space_flushes, 1);
+}
+
+/* Flush the loaded space whole, and know it clean up to what its generation was before the flush: acquire [A], so that
+ * the page-table changes of every dispatch counted in it are visible to walks after the flush. */
+static void catch_up(struct ktlb_cpu *self)
+{
+    uint64_t generation = ktlb_load_acquire(&self->loaded->generation);
+
+    flush_space(self);
+    slot_reset(&self->slots[self->slot], generation);
+}
+
+static void execute_ops(struct ktlb_cpu *self, const struct ktlb_request *request)
+{
+    for (uint32_t i = 0; i < request->count; i++) {
+        if (request->op[i].count != KTLB_ALL) {
+            ktlb_arch_flush_range(request->op[i]);
+            KTLB_COUNT(self, strides, request->op[i].count);
+        } else if (request->space == &ktlb_kernel) {
+            flush_machine(self); /* global entries, and those of every tag */
+        } else {
+            flush_space(self);
+        }
+    }
+}
+
+/* The kernel's half is known by every tag, but an invalidation reaches the loaded tag and global entries only: entries
+ * that are not global, and walk caches, survive under the other tags. Those are flushed when next loaded. */
+static void execute_kernel(struct ktlb_cpu *self, const struct ktlb_request *request)
+{
+    execute_ops(self, request);
+    if ((request->flags & KTLB_TABLES) || !(request->flags & KTLB_GLOBAL))
+        forget_other_slots(self);
+}
+
+void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request)
+{
+    struct ktlb_slot *slot = &self->slots[self->slot];
+
+    if (KTLB_UNLIKELY(self->next != NULL)) {
+        /* Either root may be loaded by now, and the next may be about to be loaded without a flush. */
+        flush_machine(self);
+        note_if_held(self, request);
+    } else if (request->space == &ktlb_kernel) {
+        execute_kernel(self, request);
+    } else if (self->slot == KTLB_SLOT_NONE || slot->space_id != request->space_id) {
+        KTLB_COUNT(self, not_loaded, 1); /* what its tag still holds is behind its generation: flushed when loaded */
+    } else if (slot_has(slot, request->generation)) {
+        KTLB_COUNT(self, already_clean, 1);
+    } else if (request->generation - slot->clean > 64) {
+        catch_up(self);
+        KTLB_COUNT(self, caught_up, 1);
+    } else {
+        execute_ops(self, request);
+        slot_note(slot, request->generation);
+    }
+}
+
+void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel)
+{
+    if (kernel || self->next) {
+        flush_machine(self);
+    } else if (self->slot != KTLB_SLOT_NONE) {
+        catch_up(self);
+    }
+}
+
+/* ---- serving ---- */
+
+static bool serve(struct ktlb_cpu *self)
+{
+    ktlb_irq irq;
+    bool any;
+
+    /* Away, this CPU must not look at what is posted: its initiators have stopped waiting. */
+    if (!ktlb_load_relaxed_u32(&self->online))
+        return false;
+    irq = ktlb_port_irq_save();
+    any = ktlb_machine.protocol->serve(self);
+    ktlb_port_irq_restore(irq);
+    return any;
+}
+
+void ktlb_ipi(void)
+{
+    struct ktlb_cpu *self = ktlb_cpu_self();
+    bool any = serve(self);
+
+    KTLB_COUNT(self, ipis, 1);
+    KTLB_COUNT(self, ipis_idle, !any);
+}
+
+bool ktlb_poll(void)
+{
+    struct ktlb_cpu *self = ktlb_cpu_self();
+
+    return ktlb_machine.protocol->pending(self) && serve(self);
+}
+
+/* ---- switching ---- */
+
+struct ktlb_load ktlb_switch_begin(struct ktlb_space *next)
+{
+    struct ktlb_cpu *self = ktlb_cpu_self();
+    ktlb_irq irq = ktlb_port_irq_save();
+    struct ktlb_load load = {0, true};
+    struct ktlb_slot *slot;
+    uint64_t generation;
+
+    KTLB_ASSERT(ktlb_load_relaxed_u32(&self->online), "a CPU is online before it switches");
+    KTLB_ASSERT(!self->next, "ktlb_switch_end() before the next ktlb_switch_begin()");
+    KTLB_ASSERT(next && next->id, "a space is initialised before it is loaded");
+    KTLB_COUNT(self, switches, 1);
+    self->next = next;
+    self->next_slot = KTLB_SLOT_NONE;
+    if (next == &ktlb_kernel)
+        goto out; /* always a member, and its own tag is always flushed */
+
+    ktlb_space_join(&next->active, self->number); /* [J] */
+    ktlb_fence_seq_cst();                         /* [F2], pairs with [F1] in dispatch: see space.c */
+    generation = ktlb_load_acquire(&next->generation); /* [A], pairs with [G]: see catch_up */
+
+    self->next_slot = slot_for(self, next);
+    slot = &self->slots[self->next_slot];
+    load.asid = ktlb_machine.asids ? (uint16_t)(self->next_slot + 1) : 0;
+    load.flush = !ktlb_machine.asids || slot->space_id != next->id || slot->clean < generation;
+    slot->space_id = next->id;
+    if (load.flush)
+        slot_reset(slot, generation);
+    KTLB_COUNT(self, switch_clean, !load.flush);
+out:
+    ktlb_port_irq_restore(irq);
+    return load;
+}
+
+/* The CPU is done with @space, however it held it. */
+static void leave(struct ktlb_cpu *self, struct ktlb_space *space)
+{
+    ktlb_space_leave(&space->active, self->number);
+    if (self->lazy)
+        ktlb_space_leave(&space->lazy, self->number);
+}
+
+void ktlb_switch_end(void)
+{
+    struct ktlb_cpu *self = ktlb_cpu_self();
+    ktlb_irq irq = ktlb_port_irq_save();
+    struct ktlb_space *previous = self->loaded;
+
+    KTLB_ASSERT(self->next, "ktlb_switch_begin() before ktlb_switch_end()");
+    self->loaded = self->next;
+    self->slot = self->next_slot;
+    self->next = NULL;
+    if (previous != self->loaded && previous != &ktlb_kernel)
+        leave(self, previous);
+    else if (self->lazy)
+        ktlb_space_leave(&previous->lazy, self->number);
+    self->lazy = false;
+    ktlb_port_irq_restore(irq);
+}
+
+/* ---- laziness ---- */
+
+void ktlb_lazy_enter(void)
+{
+    struct ktlb_cpu *self = ktlb_cpu_self();
+    ktlb_irq irq = ktlb_port_irq_save();
+
+    KTLB_ASSERT(!self->next, "no laziness between ktlb_switch_begin() and ktlb_switch_end()");
+    KTLB_ASSERT(!self->lazy, "ktlb_lazy_leave() before the next ktlb_lazy_enter()");
+    self->lazy = true;
+    if (self->loaded != &ktlb_kernel) {
+        /* In this order: an initiator that misses the CPU in the active set then finds it in the lazy one, by the
+         * release of the second [L] and the acquire of dispatch, which reads the sets in the same order. */
+        ktlb_space_join(&self->loaded->lazy, self->number);
+        ktlb_space_leave(&self->loaded->active, self->number);
+    }
+    ktlb_port_irq_restore(irq);
+}
+
+void ktlb_lazy_leave(void)
+{
+    struct ktlb_cpu *self = ktlb_cpu_self();
+    ktlb_irq irq = ktlb_port_irq_save();
+    struct ktlb_space *space = self->loaded;
+
+    KTLB_ASSERT(self->lazy, "ktlb_lazy_enter() before ktlb_lazy_leave()");
+    if (space != &ktlb_kernel) {
+        ktlb_space_join(&space->active, self->number); /* [J] */
+        ktlb_fence_seq_cst();                          /* [F2], pairs with [F1] in dispatch: see space.c */
+        if (ktlb_load_relaxed(&space->generation) != self->slots[self->slot].clean)
+            catch_up(self);
+        /* Last: who no longer finds this CPU lazy may take it that the flush above is done [L]. */
+        ktlb_space_leave(&space->lazy, self->number);
+    }
+    self->lazy = false;
+    ktlb_port_irq_restore(irq);
+}
+
+/* ---- coming and going ---- */
+
+void ktlb_cpu_online(void)
+{
+    struct ktlb_cpu *self = ktlb_cpu_self();
+    ktlb_irq irq = ktlb_port_irq_save();
+
+    KTLB_ASSERT(!ktlb_load_relaxed_u32(&self->online), "a CPU is offline before it comes online");
+    ktlb_store_relaxed_u32(&self->online, 1);           /* [O] */
+    ktlb_space_join(&ktlb_kernel.active, self->number); /* [J] */
+    /* [F3]. Pairs with [F1]: an initiator that did not see this CPU has its page-table changes seen by the flush below.
+     * Pairs with [F4] in sync: an initiator that gave up on this CPU has its request seen, and marked, by forget(). */
+    ktlb_fence_seq_cst();
+    ktlb_machine.protocol->forget(self);
+    /* After joining and after looking at what is posted, so that whatever refills an entry from here on reads tables that
+     * have the changes of everyone who will not wait, or whose request is acknowledged unread. */
+    flush_machine(self);
+    ktlb_machine.protocol->serve(self);
+    ktlb_port_irq_restore(irq);
+}
+
+void ktlb_cpu_offline(void)
+{
+    struct ktlb_cpu *self = ktlb_cpu_self();
+    ktlb_irq irq = ktlb_port_irq_save();
+
+    KTLB_ASSERT(ktlb_load_relaxed_u32(&self->online), "a CPU is online before it goes offline");
+    KTLB_ASSERT(self->loaded == &ktlb_kernel && !self->next, "a CPU loads the kernel's root before it goes offline");
+    ktlb_space_leave(&ktlb_kernel.active, self->number);
+    /* [F3], pairs with [F1]: the page-table changes of an initiator that still counts on this CPU are seen by the
+     * flush below, whether its request is seen by serve() or not. */
+    ktlb_fence_seq_cst();
+    ktlb_machine.protocol->serve(self);
+    flush_machine(self);
+    /* Release: who sees this stops waiting for this CPU, and may take it that the flush is done and that nothing posted is
+     * being read any more. Pairs with the acquire in target_answered. */
+    ktlb_store_release_u32(&self->online, 0);
+    ktlb_port_irq_restore(irq);
+}

@@ -1,0 +1,90 @@
+/*
+ * internal.h - what the parts of the library know of each other.
+ *
+ * The invariant that everything here serves: what a CPU remembers of a space (a slot) never claims more than this CPU
+ * has really invalidated. A slot may claim less; that costs a flush, never a stale entry.
+ */
+#ifndef KTLB_INTERNAL_H
+#define KTLB_INTERNAL_H
+
+#include "ktlb/ktlb.h"
+#include "protocol/protocol.h"
+
+#if KTLB_ASSERTIONS
+#define KTLB_ASSERT(condition, rule)                                                               \
+    do {                                                                                           \
+        if (KTLB_UNLIKELY(!(condition)))                                                           \
+            KTLB_PANIC("ktlb: " rule);                                                             \
+    } while (0)
+#else
+#define KTLB_ASSERT(condition, rule) ((void)0)
+#endif
+
+/*
+ * What a CPU knows of the entries it holds for one space: every dispatch up to generation @clean is executed here,
+ * and of the 64 after it those whose bit is set in @beyond (bit 0: clean + 1). Requests arrive in any order when
+ * initiators run side by side; the bits keep each of them exact.
+ */
+struct ktlb_slot {
+    uint64_t space_id; /* 0: the slot is free */
+    uint64_t clean;
+    uint64_t beyond;
+};
+
+struct ktlb_counters {
+#define X(name, text) struct ktlb_u64 name;
+    KTLB_STATS_EACH(X)
+#undef X
+};
+
+/* A slot number of a CPU that has the kernel's own root loaded. */
+#define KTLB_SLOT_NONE KTLB_ASIDS_MAX
+
+/* A CPU's own state. Others read @online and the counters; nobody else writes anything here. */
+struct ktlb_cpu {
+    /* Read by initiators that wait: whether this CPU still answers. */
+    KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_u32 online;
+
+    KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_space *loaded; /* its root is in the register */
+    struct ktlb_space *next;                                 /* between switch_begin and _end, else NULL */
+    unsigned number;
+    unsigned slot;      /* of @loaded */
+    unsigned next_slot; /* of @next */
+    unsigned victim;    /* where the search for a slot to reuse goes on */
+    bool lazy;
+    struct ktlb_slot slots[KTLB_ASIDS_MAX];
+    struct ktlb_counters counters;
+};
+
+/* The machine as configured; constant after ktlb_init(). */
+struct ktlb_machine {
+    unsigned cpus;
+    unsigned asids;
+    const struct ktlb_protocol *protocol;
+    struct ktlb_cpu *cpu;
+};
+extern struct ktlb_machine ktlb_machine;
+
+/* Add to a counter of this CPU. => Interrupts masked, or a count lost to an interrupt does not matter. */
+#if KTLB_STATS
+#define KTLB_COUNT(cpu, name, amount)                                                              \
+    ktlb_store_relaxed(&(cpu)->counters.name,                                                      \
+                       ktlb_load_relaxed(&(cpu)->counters.name) + (uint64_t)(amount))
+#else
+#define KTLB_COUNT(cpu, name, amount) ((void)(cpu), (void)(amount))
+#endif
+
+/* ---- cpu.c ---- */
+
+struct ktlb_cpu *ktlb_cpu_self(void);
+/* Execute a request of this or another CPU here. => Interrupts masked. */
+void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request);
+/* Execute whatever was asked of this CPU and lost its details: for the kernel's half, or for any space. */
+void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel);
+
+/* ---- space.c ---- */
+
+void ktlb_space_join(struct ktlb_cpuset_shared *set, unsigned cpu);
+void ktlb_space_leave(struct ktlb_cpuset_shared *set, unsigned cpu);
+
+#endif

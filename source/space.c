@@ -1,0 +1,60 @@
+/*
+ * space.c - an address space: its generation, its name, and who may hold its translations.
+ *
+ * The one store-buffering pair of the design lives between this file's users:
+ *   dispatch (batch.c):  raise the generation [G];  fence [F1];  read the sets
+ *   arrival (cpu.c):     join the active set [J];    fence [F2];  read the generation
+ * With both fences at least one side sees the other: either the initiator makes the CPU a target, or the CPU finds
+ * the raised generation and flushes. (CVE-2016-2069 is this pair without one of the fences.)
+ */
+#include "internal.h"
+
+struct ktlb_space ktlb_kernel = {.id = 1};
+
+/* Names given to spaces so far; the kernel's is 1. 64 bits do not wrap. */
+static struct ktlb_u64 last_id = {1};
+
+static void set_clear(struct ktlb_cpuset_shared *set)
+{
+    for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++)
+        ktlb_store_relaxed(&set->word[i], 0);
+}
+
+static bool set_empty(const struct ktlb_cpuset_shared *set)
+{
+    for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++)
+        if (ktlb_load_relaxed(&set->word[i]))
+            return false;
+    return true;
+}
+
+void ktlb_space_init(struct ktlb_space *space)
+{
+    KTLB_ASSERT(space != &ktlb_kernel, "the kernel's space is not initialised by the host");
+    ktlb_store_relaxed(&space->generation, 0);
+    space->id = ktlb_rmw_add_relaxed(&last_id, 1) + 1;
+    set_clear(&space->active);
+    set_clear(&space->lazy);
+}
+
+void ktlb_space_fini(struct ktlb_space *space)
+{
+    KTLB_ASSERT(space != &ktlb_kernel, "the kernel's space is not freed");
+    KTLB_ASSERT(set_empty(&space->active), "a space is freed only when no CPU has it loaded");
+    KTLB_ASSERT(set_empty(&space->lazy), "a space is freed only when no CPU has it loaded lazily");
+    space->id = 0; /* a batch on it from here on is caught by ktlb_batch_init() */
+}
+
+/* Release: an initiator that sees this CPU in the set also sees that it is online [O]. The full fence that follows
+ * a join is the caller's, because what has to come after it differs. */
+void ktlb_space_join(struct ktlb_cpuset_shared *set, unsigned cpu)
+{
+    ktlb_rmw_or_release(&set->word[cpu / 64], UINT64_C(1) << (cpu % 64));
+}
+
+/* Release [L]: an initiator that no longer finds this CPU in the set may take it that the CPU is done with the
+ * space's translations and tables; pairs with the acquire loads in dispatch. */
+void ktlb_space_leave(struct ktlb_cpuset_shared *set, unsigned cpu)
+{
+    ktlb_rmw_and_release(&set->word[cpu / 64], ~(UINT64_C(1) << (cpu % 64)));
+}
