@@ -41,7 +41,9 @@ struct machine {
     uint64_t kernel_base;  /* and from here in machine_kernel() */
     uint64_t region_size;  /* bytes usable from either base */
     uint64_t huge_size;    /* bytes; 0: the machine has no second size */
-    uint64_t scale;        /* 1000: as many rounds as a scenario thinks right; less: fewer, in proportion */
+    uint64_t scale;        /* 1000: as many rounds as a scenario thinks right; less: fewer, in proportion; 0: the fewest
+                            * that have a meaning, nobody running on until others are through (explorers) */
+    uint64_t seed;         /* that machine_random's streams began from: what a failure prints */
     /* The TLB forgets these by itself, so a control cannot fire here: */
     bool blind_tags;        /* entries of a space that was switched away from */
     bool blind_globals;     /* global entries, on a change of root */
