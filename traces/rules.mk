@@ -30,12 +30,13 @@ $(BUILD)/traces/small: traces/programs/small.c | traces-setup
 	@mkdir -p $(@D)
 	@$(CC) $(TRACES_HOST) -o $@ $< -pthread
 
-# A command that names our small program gets it built first.
+# A command that names our small program gets it built first. The command may be a make: it must not take
+# itself for a part of this one.
 RECORDED = $(or $(OUT),$(BUILD)/traces/recorded.trace)
 record: record-setup $(BUILD)/traces/trace-check
 record: $(if $(findstring $(BUILD)/traces/small,$(CMD)),$(BUILD)/traces/small)
 	@[ -n "$$CMD" ] || { echo "usage: make record CMD='program' [OUT=traces/NAME.trace]" >&2; exit 2; }
-	@traces/record -o $(RECORDED) "$$CMD"
+	@env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL traces/record -o $(RECORDED) "$$CMD"
 	@$(BUILD)/traces/trace-check $(RECORDED)
 
 # The command that made a trace stands in it.

@@ -107,6 +107,7 @@ static const struct wrong wrongs[] = {
     { "ends beyond", HEAD("1 1", "1 1", "1") "0 map ff 2 r\n", KTLB_TRACE_BEYOND_SPAN, 8 },
     { "begins beyond", HEAD("1 1", "1 1", "1") "0 map 101 1 r\n", KTLB_TRACE_BEYOND_SPAN, 8 },
     { "remap ends beyond", HEAD("1 1", "1 1", "1") "0 remap 1 1 ff 2\n", KTLB_TRACE_BEYOND_SPAN, 8 },
+    { "remap begins beyond", HEAD("1 1", "1 1", "1") "0 remap 1 1 101 1\n", KTLB_TRACE_BEYOND_SPAN, 8 },
     { "widest count", HEAD("1 1", "1 1", "1") "0 map 1 10000000000000 r\n", KTLB_TRACE_BEYOND_SPAN, 8 },
     { "remap onto itself", HEAD("1 1", "1 1", "1") "0 remap 1 4 4 4\n", KTLB_TRACE_OVERLAP, 8 },
     { "remap from itself", HEAD("1 1", "1 1", "1") "0 remap 4 4 1 4\n", KTLB_TRACE_OVERLAP, 8 },
@@ -122,6 +123,8 @@ static const struct wrong wrongs[] = {
     { "one exec more", HEAD("1 1", "1 1", "1") "0 exec 1\n", KTLB_TRACE_SPACE_ORDER, 8 },
     { "fewer events", HEAD("1 1", "1 1", "2") "0 exit\n", KTLB_TRACE_EVENTS_DIFFER, 8 },
     { "more events", HEAD("1 1", "1 1", "1") "0 unmap 1 1\n0 exit\n", KTLB_TRACE_EVENTS_DIFFER, 9 },
+    { "two events more", HEAD("1 1", "1 1", "1") "0 drop 1 1\n0 drop 1 1\n0 exit\n",
+      KTLB_TRACE_EVENTS_DIFFER, 9 },
     { "fewer threads", HEAD("2 1", "1 1", "1") "0 exit\n", KTLB_TRACE_THREADS_DIFFER, 8 },
     { "other peak of threads", HEAD("2 1", "1 1", "1") "0 start 1\n", KTLB_TRACE_THREADS_DIFFER, 8 },
     { "fewer spaces", HEAD("1 1", "2 2", "1") "0 exit\n", KTLB_TRACE_SPACES_DIFFER, 8 },
@@ -225,6 +228,15 @@ static void test_space_ends_with_its_last_thread(void **state) {
         assert_int_equal(ktlb_trace_next(&trace, &event), KTLB_TRACE_EVENT);
         assert_int_equal(event.space_ended, ended[i]);
     }
+}
+
+/* A range may move to where it ended or to end where it began. */
+static void test_remap_to_neighbours(void **state) {
+    static const char text[] = HEAD("1 1", "1 1", "2") "0 remap 10 8 18 8\n0 remap 18 8 10 8\n";
+    uint32_t events;
+    (void)state;
+    assert_int_equal(read_all(text, sizeof text - 1, &events), KTLB_TRACE_END);
+    assert_int_equal(events, 2);
 }
 
 static void test_names_out_of_range(void **state) {
@@ -533,6 +545,7 @@ static const struct CMUnitTest named[] = {
     cmocka_unit_test(test_every_error_has_a_case),
     cmocka_unit_test(test_every_op),
     cmocka_unit_test(test_space_ends_with_its_last_thread),
+    cmocka_unit_test(test_remap_to_neighbours),
     cmocka_unit_test(test_names_out_of_range),
     cmocka_unit_test(test_our_traces),
     cmocka_unit_test(test_damage),

@@ -104,6 +104,7 @@ static unsigned digit_value(char digit) {
     return 16u;
 }
 
+/* => max ≥ base. */
 static uint64_t field_number(struct cursor *c, unsigned base, uint64_t max) {
     uint64_t value = 0;
     if (!field_begin(c))
@@ -114,7 +115,7 @@ static uint64_t field_number(struct cursor *c, unsigned base, uint64_t max) {
             cursor_fail(c, KTLB_TRACE_NOT_A_NUMBER);
             return 0;
         }
-        if (digit > max || value > (max - digit) / base) { /* value * base + digit > max, without overflow */
+        if (value > (max - digit) / base) { /* value * base + digit > max, without overflow */
             cursor_fail(c, KTLB_TRACE_NUMBER_RANGE);
             return 0;
         }
