@@ -1,0 +1,30 @@
+# Every entry point of the project. `make` alone says what there is.
+
+BUILD ?= build
+CC = gcc
+MAKEFLAGS += --no-builtin-rules
+
+.PHONY: help clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#: //p' $(MAKEFILE_LIST)
+
+#: make run                 replay a real program's memory traffic on 8 emulated CPUs (TRACE=traces/…, CPUS=n)
+#: make test                everything: host tests, option matrix, traces, every kernel case on every machine
+#: make test-host           the library on the host, interleavings stepped by hand
+#: make test-options        every option, compiler and architecture we promise
+#: make test-traces         the trace reader
+#: make test-kernel         every scenario and its control on the emulated machines
+#: make iso                 a bootable image with the test kernel
+#: make record CMD='…'      record a trace of a program (OUT=traces/name.trace)
+#: make litmus              the explorer's memory model against the classic litmus shapes
+#: make clean               remove what was built
+#:
+#: BUILD=dir puts what is built elsewhere; CC=clang builds the kernel with clang.
+#: SEED=n makes a kernel run repeat byte for byte (instruction-counting clock).
+
+include $(wildcard */rules.mk)
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,77 @@
+/*
+ * fake.h - a machine of many CPUs in one thread, for tests of the library on the host.
+ *
+ * The test says which CPU it is now (fake_cpu); interrupts stay pending until it takes them (fake_take_interrupt); every
+ * invalidation the library executes is logged with the CPU it ran on. So a test walks through an interleaving step by
+ * step and then asks who flushed what. Invariant: nothing happens on a CPU unless the test steps onto it, except inside
+ * a wait, where fake_wait_hook runs once per turn.
+ */
+#ifndef TESTS_HOST_FAKE_H
+#define TESTS_HOST_FAKE_H
+
+/* cmocka.h wants these before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "internal.h"
+#include "ktlb/arch/x86_64.h"
+
+enum fake_kind { FAKE_INVLPG, FAKE_INVPCID, FAKE_CR3, FAKE_CR4, FAKE_MFENCE, FAKE_LFENCE, FAKE_BARRIER };
+
+struct fake_event {
+    unsigned cpu;
+    enum fake_kind kind;
+    uint64_t value; /* the address, the INVPCID type, or what was written */
+};
+
+extern unsigned fake_cpu;               /* which CPU runs now */
+extern bool fake_has_invpcid;           /* what CPUID says */
+extern uint64_t fake_cr4;
+extern uint64_t fake_cr3[KTLB_CPUS_MAX];
+extern bool fake_interrupt[KTLB_CPUS_MAX]; /* pending */
+extern unsigned fake_interrupts;        /* sent, in all */
+extern unsigned fake_masked;            /* how deep interrupts are masked */
+extern unsigned fake_stalls;
+extern struct ktlb_cpuset fake_stalled_for;
+extern void (*fake_wait_hook)(void);
+extern void (*fake_invlpg_hook)(void);  /* runs in the middle of each INVLPG */
+extern struct fake_event fake_log[4096];
+extern unsigned fake_logged;
+
+/* A fresh machine, with all its CPUs online and an empty log. */
+void fake_start(unsigned cpus, unsigned asids);
+/* The same with no CPU online yet. */
+void fake_boot(unsigned cpus, unsigned asids);
+/* Step onto @cpu; take its pending interrupt there, if any; step back. */
+void fake_take_interrupt(unsigned cpu);
+void fake_take_interrupts(void);
+void fake_log_clear(void);
+/* Load @space's root on @cpu the way a kernel does; what ktlb_switch_begin() said. */
+struct ktlb_load fake_switch(unsigned cpu, struct ktlb_space *space);
+/* How often @cpu executed @kind; with that value. */
+unsigned fake_count(unsigned cpu, enum fake_kind kind);
+bool fake_did(unsigned cpu, enum fake_kind kind, uint64_t value);
+uint64_t fake_stat(unsigned cpu, size_t offset);
+#define STAT(cpu, name) fake_stat(cpu, offsetof(struct ktlb_stats, name))
+
+/* Run @statement, which must end in the assertion whose rule contains @text. */
+extern jmp_buf fake_panic;
+extern bool fake_panic_expected;
+extern const char *fake_panic_rule;
+void fake_check_rule(const char *text, const char *file, int line);
+#define EXPECT_PANIC(statement, text)                                                              \
+    do {                                                                                           \
+        fake_panic_rule = NULL;                                                                    \
+        fake_panic_expected = true;                                                                \
+        if (setjmp(fake_panic) == 0)                                                               \
+            statement;                                                                             \
+        fake_panic_expected = false;                                                               \
+        fake_masked = 0;                                                                           \
+        fake_check_rule(text, __FILE__, __LINE__);                                                 \
+    } while (0)
+
+#endif

@@ -1,0 +1,374 @@
+/*
+ * test_cpu.c - goal: whatever a CPU was doing when a batch was dispatched (switching, lazy, away, in another space), it
+ * holds nothing of what was removed once it may use the space again; and it flushes no more than that takes.
+ */
+#include "fake.h"
+
+#define PAGE UINT64_C(4096)
+
+static struct ktlb_space space, other;
+
+static int start(void **state)
+{
+    (void)state;
+    fake_start(3, 6);
+    ktlb_space_init(&space);
+    ktlb_space_init(&other);
+    return 0;
+}
+
+/* Dispatched from CPU 0 and, where @served, executed by all targets. */
+static void shoot(struct ktlb_space *target, uint64_t page, unsigned flags)
+{
+    static struct ktlb_batch batch;
+
+    ktlb_batch_init(&batch, target);
+    ktlb_batch_add(&batch, ktlb_op_range(page * PAGE, PAGE, 12, flags));
+    ktlb_batch_dispatch(&batch);
+    fake_take_interrupts();
+    assert_true(ktlb_batch_done(&batch));
+    ktlb_batch_sync(&batch);
+}
+
+static void a_first_load_flushes_and_a_second_does_not(void **state)
+{
+    struct ktlb_load load = fake_switch(1, &space);
+
+    (void)state;
+    assert_true(load.flush);
+    assert_int_not_equal(load.asid, 0);
+    assert_true(fake_switch(1, &other).flush);
+    assert_false(fake_switch(1, &space).flush);
+    assert_int_equal(fake_switch(1, &space).asid, load.asid);
+    assert_int_equal(STAT(1, switches), 4);
+    assert_int_equal(STAT(1, switch_clean), 2);
+}
+
+static void without_tags_every_load_flushes(void **state)
+{
+    (void)state;
+    fake_start(2, 0);
+    assert_true(fake_switch(1, &space).flush);
+    assert_true(fake_switch(1, &other).flush);
+    assert_true(fake_switch(1, &space).flush);
+    assert_int_equal(fake_switch(1, &space).asid, 0);
+}
+
+static void slots_run_out_and_are_reused(void **state)
+{
+    struct ktlb_space many[8];
+
+    (void)state;
+    for (unsigned i = 0; i < 8; i++) {
+        ktlb_space_init(&many[i]);
+        assert_true(fake_switch(1, &many[i]).flush);
+    }
+    assert_false(fake_switch(1, &many[7]).flush);
+    assert_false(fake_switch(1, &many[6]).flush);
+    assert_true(fake_switch(1, &many[0]).flush);
+}
+
+/* TRAPS 13, 14: it was away while the space changed. */
+static void away_is_behind(void **state)
+{
+    (void)state;
+    fake_switch(1, &space);
+    fake_switch(1, &other);
+    shoot(&space, 3, 0);
+    assert_int_equal(fake_interrupts, 0);
+    assert_true(fake_switch(1, &space).flush);
+    assert_false(fake_switch(1, &space).flush);
+}
+
+static void present_and_served_is_not_behind(void **state)
+{
+    (void)state;
+    fake_switch(1, &space);
+    shoot(&space, 3, 0);
+    shoot(&space, 4, 0);
+    fake_switch(1, &other);
+    assert_false(fake_switch(1, &space).flush);
+}
+
+/* Posted while it was there, taken when it had gone: nothing is flushed, so nothing may be claimed. */
+static void posted_before_leaving_and_served_after(void **state)
+{
+    struct ktlb_batch batch;
+
+    (void)state;
+    fake_switch(1, &space);
+    ktlb_batch_init(&batch, &space);
+    ktlb_batch_add(&batch, ktlb_op_range(0, PAGE, 12, 0));
+    ktlb_batch_dispatch(&batch);
+    fake_switch(1, &other);
+    fake_take_interrupts();
+    assert_true(ktlb_batch_done(&batch));
+    assert_int_equal(STAT(1, not_loaded), 1);
+    assert_true(fake_switch(1, &space).flush);
+}
+
+/* A freed space's memory is used for a new one: what is remembered of the old is not taken for the new. */
+static void a_new_space_at_an_old_address(void **state)
+{
+    (void)state;
+    fake_switch(1, &space);
+    fake_switch(1, &ktlb_kernel);
+    ktlb_space_fini(&space);
+    ktlb_space_init(&space);
+    assert_true(fake_switch(1, &space).flush);
+}
+
+/* CVE-2025-37964 (TRAPS 2): between the two halves a CPU answers for both spaces, by dropping everything. */
+static void in_the_window_both_spaces_are_held(void **state)
+{
+    (void)state;
+    fake_switch(1, &other);
+    fake_switch(1, &space);
+    fake_cpu = 1;
+    assert_false(ktlb_switch_begin(&other).flush);
+    fake_cpu = 0;
+    fake_log_clear();
+    shoot(&space, 3, 0);
+    assert_true(fake_did(1, FAKE_INVPCID, KTLB_X86_INVPCID_ALL));
+    fake_log_clear();
+    shoot(&other, 4, 0);
+    assert_true(fake_did(1, FAKE_INVPCID, KTLB_X86_INVPCID_ALL));
+    fake_cpu = 1;
+    ktlb_switch_end();
+    fake_cpu = 0;
+    /* What was dropped there is remembered: neither space has to be flushed again. */
+    assert_false(fake_switch(1, &space).flush);
+    assert_false(fake_switch(1, &other).flush);
+    fake_log_clear();
+    shoot(&space, 5, 0);
+    assert_int_equal(fake_interrupts, 0);
+}
+
+static void lazy_is_left_alone_and_catches_up(void **state)
+{
+    (void)state;
+    fake_switch(1, &space);
+    fake_cpu = 1;
+    ktlb_lazy_enter();
+    fake_cpu = 0;
+    fake_log_clear();
+    shoot(&space, 3, 0);
+    assert_int_equal(fake_interrupts, 0);
+    assert_int_equal(STAT(0, lazy_skipped), 1);
+    fake_cpu = 1;
+    ktlb_lazy_leave();
+    fake_cpu = 0;
+    assert_int_equal(fake_count(1, FAKE_CR3), 1);
+    fake_log_clear();
+    shoot(&space, 4, 0);
+    assert_true(fake_did(1, FAKE_INVLPG, 4 * PAGE));
+}
+
+static void lazy_with_nothing_missed_costs_nothing(void **state)
+{
+    (void)state;
+    fake_switch(1, &space);
+    shoot(&space, 3, 0);
+    fake_cpu = 1;
+    fake_log_clear();
+    ktlb_lazy_enter();
+    ktlb_lazy_leave();
+    fake_cpu = 0;
+    assert_int_equal(fake_logged, 0);
+}
+
+static void lazy_is_told_when_tables_die(void **state)
+{
+    (void)state;
+    fake_switch(1, &space);
+    fake_cpu = 1;
+    ktlb_lazy_enter();
+    fake_cpu = 0;
+    fake_log_clear();
+    shoot(&space, 3, KTLB_TABLES);
+    assert_int_equal(fake_interrupts, 1);
+    assert_true(fake_did(1, FAKE_INVLPG, 3 * PAGE));
+    fake_switch(1, &other);
+    ktlb_space_fini(&space);
+}
+
+static void a_switch_ends_laziness(void **state)
+{
+    (void)state;
+    fake_switch(1, &space);
+    fake_cpu = 1;
+    ktlb_lazy_enter();
+    fake_cpu = 0;
+    shoot(&space, 3, 0);
+    assert_true(fake_switch(1, &space).flush); /* back to the very space it was lazy in */
+    fake_log_clear();
+    shoot(&space, 4, 0);
+    assert_int_equal(fake_interrupts, 1);
+    fake_switch(1, &ktlb_kernel);
+    ktlb_space_fini(&space);
+}
+
+static void the_kernels_own_root_is_always_flushed(void **state)
+{
+    (void)state;
+    assert_true(fake_switch(1, &ktlb_kernel).flush);
+    assert_int_equal(fake_switch(1, &ktlb_kernel).asid, 0);
+}
+
+/* A kernel entry that is not global, or a kernel table, is known under every tag. */
+static void the_other_tags_forget_the_kernels_half(void **state)
+{
+    (void)state;
+    fake_switch(1, &space);
+    fake_switch(1, &other);
+    shoot(&ktlb_kernel, 9, KTLB_GLOBAL);
+    assert_false(fake_switch(1, &space).flush);
+    shoot(&ktlb_kernel, 9, 0);
+    assert_true(fake_switch(1, &other).flush);
+    fake_switch(1, &space);
+    shoot(&ktlb_kernel, 9, KTLB_GLOBAL | KTLB_TABLES);
+    assert_true(fake_switch(1, &other).flush);
+}
+
+static void requests_out_of_order_stay_exact(void **state)
+{
+    struct ktlb_batch batches[3];
+    struct ktlb_slot *slot;
+
+    (void)state;
+    fake_switch(1, &space);
+    slot = &ktlb_machine.cpu[1].slots[ktlb_machine.cpu[1].slot];
+    for (unsigned i = 0; i < 3; i++) {
+        ktlb_batch_init(&batches[i], &space);
+        ktlb_batch_add(&batches[i], ktlb_op_range((i + 1) * PAGE, PAGE, 12, 0));
+        batches[i].request.generation = i + 1;
+    }
+    ktlb_store_relaxed(&space.generation, 3);
+    fake_cpu = 1;
+    fake_log_clear();
+    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batches[2].request);
+    assert_int_equal(slot->clean, 0);
+    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batches[0].request);
+    assert_int_equal(slot->clean, 1);
+    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batches[1].request);
+    assert_int_equal(slot->clean, 3);
+    assert_int_equal(fake_logged, 3);
+    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batches[1].request);
+    assert_int_equal(fake_logged, 3);
+    assert_int_equal(STAT(1, already_clean), 1);
+    fake_cpu = 0;
+}
+
+static void too_far_behind_flushes_the_space(void **state)
+{
+    struct ktlb_batch batch;
+
+    (void)state;
+    fake_switch(1, &space);
+    ktlb_batch_init(&batch, &space);
+    ktlb_batch_add(&batch, ktlb_op_range(PAGE, PAGE, 12, 0));
+    batch.request.generation = 66;
+    ktlb_store_relaxed(&space.generation, 70);
+    fake_cpu = 1;
+    fake_log_clear();
+    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batch.request);
+    fake_cpu = 0;
+    assert_int_equal(fake_count(1, FAKE_CR3), 1);
+    assert_int_equal(ktlb_machine.cpu[1].slots[ktlb_machine.cpu[1].slot].clean, 70);
+    assert_int_equal(STAT(1, caught_up), 1);
+}
+
+static void offline_is_no_target_and_online_drops_everything(void **state)
+{
+    (void)state;
+    fake_cpu = 1;
+    ktlb_cpu_offline();
+    fake_cpu = 0;
+    fake_log_clear();
+    shoot(&ktlb_kernel, 3, KTLB_GLOBAL);
+    assert_false(fake_interrupt[1]);
+    assert_int_equal(fake_count(1, FAKE_INVLPG), 0);
+    fake_cpu = 1;
+    ktlb_cpu_online();
+    fake_cpu = 0;
+    assert_true(fake_did(1, FAKE_INVPCID, KTLB_X86_INVPCID_ALL));
+    fake_log_clear();
+    shoot(&ktlb_kernel, 3, KTLB_GLOBAL);
+    assert_true(fake_did(1, FAKE_INVLPG, 3 * PAGE));
+}
+
+/* What was posted before it left is answered on the way out, and flushed for. */
+static void leaving_answers_what_was_posted(void **state)
+{
+    struct ktlb_batch batch;
+
+    (void)state;
+    ktlb_batch_init(&batch, &ktlb_kernel);
+    ktlb_batch_add(&batch, ktlb_op_range(PAGE, PAGE, 12, KTLB_GLOBAL));
+    ktlb_batch_dispatch(&batch);
+    fake_take_interrupt(2);
+    assert_false(ktlb_batch_done(&batch));
+    fake_cpu = 1;
+    fake_log_clear();
+    ktlb_cpu_offline();
+    fake_cpu = 0;
+    assert_true(fake_did(1, FAKE_INVLPG, PAGE));
+    assert_true(fake_did(1, FAKE_INVPCID, KTLB_X86_INVPCID_ALL));
+    assert_true(ktlb_batch_done(&batch));
+}
+
+/* An initiator found the CPU in the set just before it left and posts after. It must not wait, and the CPU must not read
+ * the request when it returns: the initiator's stack is gone by then. */
+static void posted_after_leaving_is_never_read(void **state)
+{
+    struct ktlb_batch batch;
+
+    (void)state;
+    ktlb_batch_init(&batch, &ktlb_kernel);
+    ktlb_batch_add(&batch, ktlb_op_range(PAGE, PAGE, 12, KTLB_GLOBAL));
+    fake_cpu = 1;
+    ktlb_cpu_offline();
+    fake_cpu = 0;
+    ktlb_cpuset_add(&batch.waiting, 1);
+    batch.state = KTLB_BATCH_SENT;
+    ktlb_mailbox.post(1, &batch);
+    assert_true(ktlb_batch_done(&batch));
+    ktlb_batch_sync(&batch);
+    batch.request.space = (struct ktlb_space *)1; /* a crash, if read */
+    batch.request.count = 1000000;
+    fake_cpu = 1;
+    ktlb_ipi(); /* away, nothing is served */
+    fake_log_clear();
+    ktlb_cpu_online();
+    fake_cpu = 0;
+    assert_int_equal(fake_logged, 1);
+    shoot(&ktlb_kernel, 3, KTLB_GLOBAL); /* and the queue still works */
+    assert_true(fake_did(1, FAKE_INVLPG, 3 * PAGE));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_first_load_flushes_and_a_second_does_not, start),
+        cmocka_unit_test_setup(without_tags_every_load_flushes, start),
+        cmocka_unit_test_setup(slots_run_out_and_are_reused, start),
+        cmocka_unit_test_setup(away_is_behind, start),
+        cmocka_unit_test_setup(present_and_served_is_not_behind, start),
+        cmocka_unit_test_setup(posted_before_leaving_and_served_after, start),
+        cmocka_unit_test_setup(a_new_space_at_an_old_address, start),
+        cmocka_unit_test_setup(in_the_window_both_spaces_are_held, start),
+        cmocka_unit_test_setup(lazy_is_left_alone_and_catches_up, start),
+        cmocka_unit_test_setup(lazy_with_nothing_missed_costs_nothing, start),
+        cmocka_unit_test_setup(lazy_is_told_when_tables_die, start),
+        cmocka_unit_test_setup(a_switch_ends_laziness, start),
+        cmocka_unit_test_setup(the_kernels_own_root_is_always_flushed, start),
+        cmocka_unit_test_setup(the_other_tags_forget_the_kernels_half, start),
+        cmocka_unit_test_setup(requests_out_of_order_stay_exact, start),
+        cmocka_unit_test_setup(too_far_behind_flushes_the_space, start),
+        cmocka_unit_test_setup(offline_is_no_target_and_online_drops_everything, start),
+        cmocka_unit_test_setup(leaving_answers_what_was_posted, start),
+        cmocka_unit_test_setup(posted_after_leaving_is_never_read, start),
+    };
+
+    return cmocka_run_group_tests_name("cpu", tests, NULL, NULL);
+}

@@ -1,0 +1,21 @@
+/*
+ * portable_arch.h - an architecture with nothing in it: lets the portable part of the library compile for a processor
+ * that has no layer yet. Names every function a layer owes (see include/ktlb/arch/x86_64.h).
+ */
+#ifndef TESTS_PORTABLE_ARCH_H
+#define TESTS_PORTABLE_ARCH_H
+
+#include "ktlb/ktlb.h"
+
+struct ktlb_arch {
+    bool unused;
+};
+
+bool ktlb_arch_init(unsigned asids);
+void ktlb_arch_flush_space(void);
+void ktlb_arch_flush_machine(void);
+void ktlb_arch_flush_range(struct ktlb_op op);
+void ktlb_arch_relax(void);
+uint64_t ktlb_arch_cycles(void);
+
+#endif

@@ -1,0 +1,31 @@
+# Tests on the host: the library under cmocka with a recorded machine, and the option matrix.
+
+HOST_TESTS := op batch cpu mailbox misuse x86_64
+HOST_TEST_PROGRAMS := $(HOST_TESTS:%=$(BUILD)/tests/test_%)
+HOST_TEST_FLAGS := -std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-Iinclude -Isource -Itests/host -DKTLB_CONFIG_HEADER='"fake_config.h"' \
+	-DKTLB_X86_64_INSTRUCTIONS_HEADER='"fake_instructions.h"' -MMD -MP
+
+.PHONY: setup-host test-host test-options
+
+setup-host:
+	@tools/setup gcc:gcc libc6-dev:/usr/include/stdlib.h clang:clang libcmocka-dev:/usr/include/cmocka.h
+
+$(BUILD)/tests/test_%: tests/host/test_%.c tests/host/fake.c $(wildcard source/*.c source/protocol/*.c) | setup-host
+	@mkdir -p $(@D)
+	@gcc $(HOST_TEST_FLAGS) $(filter %.c,$^) -lcmocka -o $@
+
+-include $(wildcard $(BUILD)/tests/*.d)
+
+# Each program is a cmocka group; its own report stays visible where something failed.
+test-host: $(HOST_TEST_PROGRAMS)
+	@passed=0; failed=0; for test in $^; do \
+	    $$test >$$test.log 2>&1; status=$$?; \
+	    ok=$$(grep -c '       OK' $$test.log); bad=$$(grep -c '^\[  FAILED  \] [a-z]' $$test.log); \
+	    passed=$$((passed + ok)); \
+	    if [ $$status -ne 0 ]; then [ $$bad -gt 0 ] || bad=2; failed=$$((failed + (bad + 1) / 2)); cat $$test.log; fi; \
+	    echo "$${test##*/}: $$ok passed$$([ $$status -eq 0 ] || echo ', FAILED')"; \
+	done; echo "$$passed passed, $$failed failed"; [ $$failed -eq 0 ]
+
+test-options: | setup-host
+	@tests/options-matrix $(BUILD)/tests/options
