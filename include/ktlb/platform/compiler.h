@@ -15,7 +15,7 @@
 #define KTLB_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define KTLB_ALIGNED(bytes) __attribute__((aligned(bytes)))
 #define KTLB_INLINE static inline __attribute__((always_inline))
-#define KTLB_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define KTLB_PRINTF(text, first) __attribute__((format(printf, text, first)))
 
 #ifdef __cplusplus
 #define KTLB_STATIC_ASSERT(condition, rule) static_assert(condition, rule)
