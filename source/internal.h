@@ -17,7 +17,7 @@
             KTLB_PANIC("ktlb: " rule);                                                             \
     } while (0)
 #else
-#define KTLB_ASSERT(condition, rule) ((void)0)
+#define KTLB_ASSERT(condition, rule) ((void)(0 && (condition)))
 #endif
 
 /*

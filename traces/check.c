@@ -1,9 +1,9 @@
 /*
  * trace-check: validates traces and says what is in them.
  *
- * The reader (trace.c) checks what a line can say; this program follows the pages as well, as a replayer
- * would, and so checks what the format promises about them: that `map` never covers a live page. It also
- * measures how much a replayer must be able to hold.
+ * The reader (trace.c) checks what a line can say; this program follows the pages as well, as a
+ * replayer would, and so checks what the format promises about them: that `map` never covers a live
+ * page. It also measures how much a replayer must be able to hold.
  *
  * Invariant: an area list is sorted, its areas are disjoint and not empty, and none is ABSENT.
  */
@@ -28,10 +28,10 @@ struct areas {
 
 struct summary {
     uint64_t per_op[KTLB_TRACE_OPS];
-    uint64_t named;                   /* distinct pages of spaces that an event named */
-    uint64_t live, live_max;          /* pages with some right, all spaces together */
-    uint64_t reserved, reserved_max;  /* pages mapped with none */
-    size_t areas_max;                 /* in one space */
+    uint64_t named;                  /* distinct pages of spaces that an event named */
+    uint64_t live, live_max;         /* pages with some right, all spaces together */
+    uint64_t reserved, reserved_max; /* pages mapped with none */
+    size_t areas_max;                /* in one space */
 };
 
 static struct ktlb_trace trace; /* static: too big for a careful stack */
@@ -46,7 +46,7 @@ static void *grown(void *block, size_t size) {
     return block;
 }
 
-/* ---- areas --------------------------------------------------------------------------------------- */
+/* ---- areas ------------------------------------------------ */
 
 /* The first area that ends after page. */
 static size_t areas_find(const struct areas *areas, uint64_t page) {
@@ -71,7 +71,8 @@ static bool areas_overlap(const struct areas *areas, uint64_t first, uint64_t en
     return at < areas->count && areas->item[at].first < end;
 }
 
-static void areas_splice(struct areas *areas, size_t at, size_t old, const struct area *fresh, size_t count) {
+static void areas_splice(struct areas *areas, size_t at, size_t old, const struct area *fresh,
+                         size_t count) {
     size_t total = areas->count - old + count;
     if (total > areas->room) {
         areas->room = total * 2;
@@ -90,7 +91,8 @@ static void tally(struct summary *summary, uint8_t rights, uint64_t count, bool 
     *number = more ? *number + count : *number - count;
 }
 
-/* Give [first, end) these rights, whatever it was; ABSENT removes it. Without a summary nothing is counted. */
+/* Give [first, end) these rights, whatever it was; ABSENT removes it. Without a summary nothing is
+ * counted. */
 static void areas_set(struct areas *areas, uint64_t first, uint64_t end, uint8_t rights,
                       struct summary *summary) {
     struct area fresh[3];
@@ -129,7 +131,7 @@ static void areas_end(struct areas *areas, struct summary *summary) {
     *areas = (struct areas){ 0 };
 }
 
-/* ---- following ----------------------------------------------------------------------------------- */
+/* ---- following ------------------------------------------------ */
 
 static void name_pages(const struct ktlb_trace_event *event) {
     struct areas *pages = &named[event->space];
@@ -139,7 +141,8 @@ static void name_pages(const struct ktlb_trace_event *event) {
 }
 
 /* A moved page keeps its rights; one that was never known is taken for readable and writable. */
-static void follow_remap(struct areas *pages, const struct ktlb_trace_event *event, struct summary *summary) {
+static void follow_remap(struct areas *pages, const struct ktlb_trace_event *event,
+                         struct summary *summary) {
     uint8_t rights = areas_rights(pages, event->page);
     if (rights == ABSENT)
         rights = KTLB_TRACE_READ | KTLB_TRACE_WRITE;
@@ -189,7 +192,7 @@ static void forget_all(struct summary *summary) {
     }
 }
 
-/* ---- reports ------------------------------------------------------------------------------------- */
+/* ---- reports ------------------------------------------------ */
 
 static void print_summary(const char *path, const struct summary *summary) {
     const struct ktlb_trace_header *header = &trace.header;
@@ -199,11 +202,13 @@ static void print_summary(const char *path, const struct summary *summary) {
         if (summary->per_op[op] != 0)
             printf(" %s %" PRIu64, ktlb_trace_op_name((enum ktlb_trace_op)op), summary->per_op[op]);
     }
-    printf("\n  threads %" PRIu32 ", at most %" PRIu32 " at once; spaces %" PRIu32 ", at most %" PRIu32
-           " at once\n", header->threads, header->threads_live_max, header->spaces, header->spaces_live_max);
+    printf("\n  threads %" PRIu32 ", at most %" PRIu32 " at once; spaces %" PRIu32
+           ", at most %" PRIu32 " at once\n",
+           header->threads, header->threads_live_max, header->spaces, header->spaces_live_max);
     printf("  pages   of %" PRIu32 " bytes, span %" PRIu64 "; named %" PRIu64 "; at most %" PRIu64
-           " live with a right, %" PRIu64 " without; at most %zu areas in a space\n", header->page_size,
-           header->span, summary->named, summary->live_max, summary->reserved_max, summary->areas_max);
+           " live with a right, %" PRIu64 " without; at most %zu areas in a space\n",
+           header->page_size, header->span, summary->named, summary->live_max,
+           summary->reserved_max, summary->areas_max);
 }
 
 static char *read_file(const char *path, size_t *size) {
@@ -238,9 +243,11 @@ static bool check_text(const char *path, const char *text, size_t size, struct s
     }
     forget_all(summary);
     if (!kept)
-        fprintf(stderr, "%s:%" PRIu32 ": map covers a live page (replace would say so)\n", path, event.line);
+        fprintf(stderr, "%s:%" PRIu32 ": map covers a live page (replace would say so)\n", path,
+                event.line);
     else if (step != KTLB_TRACE_END)
-        fprintf(stderr, "%s:%" PRIu32 ": %s\n", path, trace.line, ktlb_trace_error_text(trace.error));
+        fprintf(stderr, "%s:%" PRIu32 ": %s\n", path, trace.line,
+                ktlb_trace_error_text(trace.error));
     return kept && step == KTLB_TRACE_END;
 }
 
@@ -257,9 +264,10 @@ static int check_file(const char *path, bool quiet) {
     return good ? 0 : 1;
 }
 
-static const char usage[] = "usage: trace-check [--quiet] FILE...\n"
-                            "Validates memory-management traces (traces/FORMAT.md) and prints what is in them.\n"
-                            "Status: 0 all are good, 1 one is not (FILE:LINE: reason), 2 wrong usage or no such file.\n";
+static const char usage[] =
+    "usage: trace-check [--quiet] FILE...\n"
+    "Validates memory-management traces (traces/FORMAT.md) and prints what is in them.\n"
+    "Status: 0 all are good, 1 one is not (FILE:LINE: reason), 2 wrong usage or no such file.\n";
 
 int main(int count, char **arguments) {
     bool quiet = false;

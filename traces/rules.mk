@@ -1,4 +1,5 @@
-# Recording, checking and testing traces. The top-level Makefile includes this; every path is from there.
+# Recording, checking and testing traces. The top-level Makefile includes this; every path is from
+# there.
 #
 #   make record CMD='node program.js' [OUT=traces/node.trace]
 #   make test-traces            ends with "N passed, N failed"
@@ -30,8 +31,8 @@ $(BUILD)/traces/small: traces/programs/small.c | traces-setup
 	@mkdir -p $(@D)
 	@$(CC) $(TRACES_HOST) -o $@ $< -pthread
 
-# A command that names our small program gets it built first. The command may be a make: it must not take
-# itself for a part of this one.
+# A command that names our small program gets it built first. The command may be a make: it must not
+# take itself for a part of this one.
 RECORDED = $(or $(OUT),$(BUILD)/traces/recorded.trace)
 record: record-setup $(BUILD)/traces/trace-check
 record: $(if $(findstring $(BUILD)/traces/small,$(CMD)),$(BUILD)/traces/small)
@@ -57,7 +58,8 @@ check-traces: $(BUILD)/traces/trace-check
 
 # ---- testing
 
-# As a kernel compiles it: no library behind it, no vector registers (x86_64 and aarch64 know the option).
+# As a kernel compiles it: no library behind it, no vector registers (x86_64 and aarch64 know the
+# option).
 $(BUILD)/traces/freestanding.o: traces/trace.c traces/trace.h | traces-setup
 	@mkdir -p $(@D)
 	@$(CC) $(TRACES_FREE) -nostdlib -mgeneral-regs-only -c -o $@ $<

@@ -1,9 +1,10 @@
 /*
  * Tests of the trace reader, of trace-check and of the recorder's conversion.
  *
- * Goals: every error is found and blamed on its line; every op is read as written; every trace of ours is
- * good; nothing that a damaged text can hold makes the reader leave its buffer (this program is built with
- * the address sanitizer and hands out buffers of the exact size); strace's disorder is put in order.
+ * Goals: every error is found and blamed on its line; every op is read as written; every trace of
+ * ours is good; nothing that a damaged text can hold makes the reader leave its buffer (this
+ * program is built with the address sanitizer and hands out buffers of the exact size); strace's
+ * disorder is put in order.
  */
 #define _GNU_SOURCE
 #include "trace.h"
@@ -20,7 +21,7 @@
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 #define HEAD_SPAN "ktlb-trace 1\ncommand a b\npage 4096\nspan 100\n" /* four lines */
-#define HEAD(threads, spaces, events) \
+#define HEAD(threads, spaces, events)                                                              \
     HEAD_SPAN "threads " threads "\nspaces " spaces "\nevents " events "\n"
 
 static struct ktlb_trace trace;
@@ -45,7 +46,7 @@ static enum ktlb_trace_step read_all(const char *text, size_t size, uint32_t *ev
     return step;
 }
 
-/* ---- every error, on its line --------------------------------------------------------------------- */
+/* ---- every error, on its line ------------------------------------------------ */
 
 struct wrong {
     const char *name, *text;
@@ -106,9 +107,12 @@ static const struct wrong wrongs[] = {
     { "remap to none", HEAD("1 1", "1 1", "1") "0 remap 1 1 1 0\n", KTLB_TRACE_ZERO_COUNT, 8 },
     { "ends beyond", HEAD("1 1", "1 1", "1") "0 map ff 2 r\n", KTLB_TRACE_BEYOND_SPAN, 8 },
     { "begins beyond", HEAD("1 1", "1 1", "1") "0 map 101 1 r\n", KTLB_TRACE_BEYOND_SPAN, 8 },
-    { "remap ends beyond", HEAD("1 1", "1 1", "1") "0 remap 1 1 ff 2\n", KTLB_TRACE_BEYOND_SPAN, 8 },
-    { "remap begins beyond", HEAD("1 1", "1 1", "1") "0 remap 1 1 101 1\n", KTLB_TRACE_BEYOND_SPAN, 8 },
-    { "widest count", HEAD("1 1", "1 1", "1") "0 map 1 10000000000000 r\n", KTLB_TRACE_BEYOND_SPAN, 8 },
+    { "remap ends beyond", HEAD("1 1", "1 1", "1") "0 remap 1 1 ff 2\n", KTLB_TRACE_BEYOND_SPAN,
+      8 },
+    { "remap begins beyond", HEAD("1 1", "1 1", "1") "0 remap 1 1 101 1\n", KTLB_TRACE_BEYOND_SPAN,
+      8 },
+    { "widest count", HEAD("1 1", "1 1", "1") "0 map 1 10000000000000 r\n", KTLB_TRACE_BEYOND_SPAN,
+      8 },
     { "remap onto itself", HEAD("1 1", "1 1", "1") "0 remap 1 4 4 4\n", KTLB_TRACE_OVERLAP, 8 },
     { "remap from itself", HEAD("1 1", "1 1", "1") "0 remap 4 4 1 4\n", KTLB_TRACE_OVERLAP, 8 },
     { "never started", HEAD("2 2", "1 1", "1") "1 exit\n", KTLB_TRACE_NEVER_STARTED, 8 },
@@ -126,7 +130,8 @@ static const struct wrong wrongs[] = {
     { "two events more", HEAD("1 1", "1 1", "1") "0 drop 1 1\n0 drop 1 1\n0 exit\n",
       KTLB_TRACE_EVENTS_DIFFER, 9 },
     { "fewer threads", HEAD("2 1", "1 1", "1") "0 exit\n", KTLB_TRACE_THREADS_DIFFER, 8 },
-    { "other peak of threads", HEAD("2 1", "1 1", "1") "0 start 1\n", KTLB_TRACE_THREADS_DIFFER, 8 },
+    { "other peak of threads", HEAD("2 1", "1 1", "1") "0 start 1\n", KTLB_TRACE_THREADS_DIFFER,
+      8 },
     { "fewer spaces", HEAD("1 1", "2 2", "1") "0 exit\n", KTLB_TRACE_SPACES_DIFFER, 8 },
     { "other peak of spaces", HEAD("1 1", "2 1", "1") "0 exec 1\n", KTLB_TRACE_SPACES_DIFFER, 8 },
 };
@@ -161,13 +166,13 @@ static void test_every_error_has_a_case(void **state) {
     }
 }
 
-/* ---- every op ------------------------------------------------------------------------------------- */
+/* ---- every op ------------------------------------------------ */
 
-static const char every_op[] =
-    "# a comment may stand anywhere\n" HEAD("3 3", "3 3", "12")
-    "0 map 10 8 rw\n0 replace 12 2 r\n0 prot 10 8 -\n0 prot 10 1 rwx\n0 drop 10 4\n"
-    "0 remap 10 8 20 10\n0 remap 20 10 20 8\n# and here\n0 unmap 0 100\n"
-    "0 start 1\n1 fork 2 1\n2 exec 2\n1 exit\n";
+static const char every_op[] = "# a comment may stand anywhere\n" HEAD(
+    "3 3", "3 3",
+    "12") "0 map 10 8 rw\n0 replace 12 2 r\n0 prot 10 8 -\n0 prot 10 1 rwx\n0 drop 10 4\n"
+          "0 remap 10 8 20 10\n0 remap 20 10 20 8\n# and here\n0 unmap 0 100\n"
+          "0 start 1\n1 fork 2 1\n2 exec 2\n1 exit\n";
 
 #define NONE KTLB_TRACE_NONE
 static const struct ktlb_trace_event every_event[] = {
@@ -245,7 +250,7 @@ static void test_names_out_of_range(void **state) {
     assert_string_equal(ktlb_trace_error_text(KTLB_TRACE_ERRORS), "?");
 }
 
-/* ---- the traces of ours --------------------------------------------------------------------------- */
+/* ---- the traces of ours ------------------------------------------------ */
 
 static char *load(const char *path, size_t *size) {
     FILE *file = fopen(path, "rb");
@@ -273,7 +278,8 @@ static void test_our_traces(void **state) {
     for (size_t i = 0; i < found.gl_pathc; i++) {
         char *text = load(found.gl_pathv[i], &size);
         if (read_all(text, size, &events) != KTLB_TRACE_END)
-            fail_msg("%s:%u: %s", found.gl_pathv[i], trace.line, ktlb_trace_error_text(trace.error));
+            fail_msg("%s:%u: %s", found.gl_pathv[i], trace.line,
+                     ktlb_trace_error_text(trace.error));
         assert_int_equal(events, trace.header.events);
         assert_non_null(strstr(text, "\n# again: make record CMD='"));
         total += size;
@@ -283,7 +289,7 @@ static void test_our_traces(void **state) {
     globfree(&found);
 }
 
-/* ---- damage --------------------------------------------------------------------------------------- */
+/* ---- damage ------------------------------------------------ */
 
 enum { ROUNDS = 20000, SEED = 20240607 };
 static uint64_t random_state;
@@ -296,15 +302,28 @@ static size_t random_below(size_t limit) {
 }
 
 /* Put `with` in the place of text[at, at + old). The text has room for it. */
-static void splice(char *text, size_t *size, size_t at, size_t old, const char *with, size_t fresh) {
+static void splice(char *text, size_t *size, size_t at, size_t old, const char *with,
+                   size_t fresh) {
     memmove(text + at + fresh, text + at + old, *size - at - old);
     memcpy(text + at, with, fresh);
     *size = *size - old + fresh;
 }
 
 static void damage_once(char *text, size_t *size) {
-    static const char *const words[] = { " ", "\n", "0", "-", "#", "ffffffffffffffff", "10000000000000", "65535",
-                                         "remap", "exec 1", "start 3", "\n0 exit\n", "\r", "rwx" };
+    static const char *const words[] = { " ",
+                                         "\n",
+                                         "0",
+                                         "-",
+                                         "#",
+                                         "ffffffffffffffff",
+                                         "10000000000000",
+                                         "65535",
+                                         "remap",
+                                         "exec 1",
+                                         "start 3",
+                                         "\n0 exit\n",
+                                         "\r",
+                                         "rwx" };
     char line[64];
     size_t at = random_below(*size), length = 0;
     switch (random_below(6)) {
@@ -375,12 +394,13 @@ static void test_damage(void **state) {
         for (size_t times = 1 + random_below(4); times != 0; times--)
             damage_once(text, &size);
         if (!damaged_is_sound(text, size))
-            fail_msg("seed %d, round %u: line %u of\n%.*s", SEED, round, trace.line, (int)size, text);
+            fail_msg("seed %d, round %u: line %u of\n%.*s", SEED, round, trace.line, (int)size,
+                     text);
     }
     free(small);
 }
 
-/* ---- the programs --------------------------------------------------------------------------------- */
+/* ---- the programs ------------------------------------------------ */
 
 static const char *scratch(void) {
     const char *folder = getenv("TRACE_SCRATCH");
@@ -436,71 +456,86 @@ static void test_check_program(void **state) {
     assert_non_null(strstr(output, "check.trace:8: unknown op"));
 }
 
-/* What strace wrote, and the events it must become. Pages 0x7f0000000 and up lie in the first region. */
+/* What strace wrote, and the events it must become. Pages 0x7f0000000 and up lie in the first
+ * region. */
 struct conversion {
     const char *name, *log, *events;
 };
 
 #define EXECVE "10 execve(\"/bin/x\", [\"x\"], 0x7ffe /* 3 vars */) = 0\n"
-#define MAP(pid, from, size) pid " mmap(NULL, " size ", PROT_READ|PROT_WRITE, MAP_PRIVATE, -1, 0) = " from "\n"
+#define MAP(pid, from, size)                                                                       \
+    pid " mmap(NULL, " size ", PROT_READ|PROT_WRITE, MAP_PRIVATE, -1, 0) = " from "\n"
 
 static const struct conversion conversions[] = {
     { "plain calls, failures left out",
-      EXECVE MAP("10", "0x7f0000000000", "8192")
-      "10 mprotect(0x7f0000000000, 4096, PROT_NONE) = 0\n"
-      "10 mprotect(0x7f0000000000, 4096, PROT_READ) = -1 EACCES (Permission denied)\n"
-      "10 madvise(0x7f0000000000, 4096, MADV_DONTNEED) = 0\n"
-      "10 madvise(0x7f0000000000, 4096, MADV_HUGEPAGE) = 0\n"
-      "10 munmap(0x7f0000001000, 100)     = 0\n"
-      "10 +++ exited with 0 +++\n",
+      EXECVE MAP(
+          "10", "0x7f0000000000",
+          "8192") "10 mprotect(0x7f0000000000, 4096, PROT_NONE) = 0\n"
+                  "10 mprotect(0x7f0000000000, 4096, PROT_READ) = -1 EACCES (Permission denied)\n"
+                  "10 madvise(0x7f0000000000, 4096, MADV_DONTNEED) = 0\n"
+                  "10 madvise(0x7f0000000000, 4096, MADV_HUGEPAGE) = 0\n"
+                  "10 munmap(0x7f0000001000, 100)     = 0\n"
+                  "10 +++ exited with 0 +++\n",
       "0 map 200 2 rw\n0 prot 200 1 -\n0 drop 200 1\n0 unmap 201 1\n0 exit\n" },
     { "a fixed mapping replaces what is live",
-      EXECVE MAP("10", "0x7f0000000000", "8192")
-      "10 mmap(0x7f0000001000, 8192, PROT_READ|PROT_EXEC, MAP_PRIVATE|MAP_FIXED, 3, 0) = 0x7f0000001000\n"
-      "10 mmap(0x7f0000008000, 4096, PROT_READ, MAP_PRIVATE|MAP_FIXED, 3, 0) = 0x7f0000008000\n",
+      EXECVE MAP("10", "0x7f0000000000",
+                 "8192") "10 mmap(0x7f0000001000, 8192, PROT_READ|PROT_EXEC, "
+                         "MAP_PRIVATE|MAP_FIXED, 3, 0) = 0x7f0000001000\n"
+                         "10 mmap(0x7f0000008000, 4096, PROT_READ, MAP_PRIVATE|MAP_FIXED, 3, 0) = "
+                         "0x7f0000008000\n",
       "0 map 200 2 rw\n0 replace 201 2 rx\n0 map 208 1 r\n0 exit\n" },
     { "the heap grows and shrinks",
       EXECVE "10 brk(NULL) = 0x7f0000000800\n10 brk(0x7f0000003000) = 0x7f0000003000\n"
-      "10 brk(0x7f0000009000) = 0x7f0000003000\n10 brk(0x7f0000001000) = 0x7f0000001000\n",
+             "10 brk(0x7f0000009000) = 0x7f0000003000\n10 brk(0x7f0000001000) = 0x7f0000001000\n",
       "0 map 201 2 rw\n0 unmap 201 2\n0 exit\n" },
     { "mremap moves, grows, shrinks, empties",
-      EXECVE MAP("10", "0x7f0000000000", "8192")
-      "10 mremap(0x7f0000000000, 8192, 12288, MREMAP_MAYMOVE) = 0x7f0000000000\n"
-      "10 mremap(0x7f0000000000, 12288, 4096, 0) = 0x7f0000000000\n"
-      "10 mremap(0x7f0000000000, 4096, 4096, MREMAP_MAYMOVE) = 0x7f0000000000\n"
-      "10 mremap(0x7f0000000000, 4096, 8192, MREMAP_MAYMOVE) = 0x7f0000010000\n"
-      "10 mremap(0x7f0000010000, 8192, 8192, MREMAP_MAYMOVE|MREMAP_DONTUNMAP) = 0x7f0000020000\n",
+      EXECVE MAP("10", "0x7f0000000000",
+                 "8192") "10 mremap(0x7f0000000000, 8192, 12288, MREMAP_MAYMOVE) = 0x7f0000000000\n"
+                         "10 mremap(0x7f0000000000, 12288, 4096, 0) = 0x7f0000000000\n"
+                         "10 mremap(0x7f0000000000, 4096, 4096, MREMAP_MAYMOVE) = 0x7f0000000000\n"
+                         "10 mremap(0x7f0000000000, 4096, 8192, MREMAP_MAYMOVE) = 0x7f0000010000\n"
+                         "10 mremap(0x7f0000010000, 8192, 8192, MREMAP_MAYMOVE|MREMAP_DONTUNMAP) = "
+                         "0x7f0000020000\n",
       "0 map 200 2 rw\n0 remap 200 2 200 3\n0 remap 200 3 200 1\n0 remap 200 1 210 2\n"
       "0 drop 210 2\n0 map 220 2 rw\n0 exit\n" },
     { "calls end in the order of completion",
       EXECVE "10 clone(child_stack=0x7f00, flags=CLONE_VM|CLONE_THREAD <unfinished ...>\n"
-      "11 brk(NULL <unfinished ...>\n10 <... clone resumed>, parent_tid=[11]) = 11\n"
-      "10 mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, -1, 0 <unfinished ...>\n"
-      "11 <... brk resumed>) = 0x7f0000100000\n11 brk(0x7f0000101000) = 0x7f0000101000\n"
-      "10 <... mmap resumed>) = 0x7f0000000000\n11 +++ exited with 0 +++\n",
+             "11 brk(NULL <unfinished ...>\n10 <... clone resumed>, parent_tid=[11]) = 11\n"
+             "10 mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, -1, 0 <unfinished ...>\n"
+             "11 <... brk resumed>) = 0x7f0000100000\n11 brk(0x7f0000101000) = 0x7f0000101000\n"
+             "10 <... mmap resumed>) = 0x7f0000000000\n11 +++ exited with 0 +++\n",
       "0 start 1\n1 map 300 1 rw\n0 map 200 1 r\n1 exit\n0 exit\n" },
     { "pages reused before strace saw the munmap end",
-      EXECVE "10 clone3({flags=CLONE_VM|CLONE_THREAD, exit_signal=0} => {parent_tid=[11]}, 88) = 11\n"
-      MAP("10", "0x7f0000000000", "8192") "10 munmap(0x7f0000000000, 8192 <unfinished ...>\n"
-      MAP("11", "0x7f0000001000", "4096") "10 <... munmap resumed>) = 0\n",
+      EXECVE
+      "10 clone3({flags=CLONE_VM|CLONE_THREAD, exit_signal=0} => {parent_tid=[11]}, 88) = 11\n" MAP(
+          "10", "0x7f0000000000",
+          "8192") "10 munmap(0x7f0000000000, 8192 <unfinished ...>\n" MAP("11", "0x7f0000001000",
+                                                                          "4096") "10 <... munmap "
+                                                                                  "resumed>) = 0\n",
       "0 start 1\n0 map 200 2 rw\n0 unmap 200 2\n1 map 201 1 rw\n0 exit\n1 exit\n" },
     { "fork copies, vfork shares, exec empties",
-      EXECVE MAP("10", "0x7f0000000000", "4096") "10 clone(child_stack=NULL, flags=SIGCHLD) = 11\n"
-      "10 vfork( <unfinished ...>\n12 execve(\"/bin/y\", [\"y\"], 0x1 /* 1 var */) = 0\n"
-      "10 <... vfork resumed>) = 12\n"
-      "11 mmap(0x7f0000000000, 4096, PROT_READ, MAP_PRIVATE|MAP_FIXED, 3, 0) = 0x7f0000000000\n"
-      "12 mmap(0x7f0000000000, 4096, PROT_READ, MAP_PRIVATE|MAP_FIXED, 3, 0) = 0x7f0000000000\n",
+      EXECVE MAP("10", "0x7f0000000000",
+                 "4096") "10 clone(child_stack=NULL, flags=SIGCHLD) = 11\n"
+                         "10 vfork( <unfinished ...>\n12 execve(\"/bin/y\", [\"y\"], 0x1 /* 1 var "
+                         "*/) = 0\n"
+                         "10 <... vfork resumed>) = 12\n"
+                         "11 mmap(0x7f0000000000, 4096, PROT_READ, MAP_PRIVATE|MAP_FIXED, 3, 0) = "
+                         "0x7f0000000000\n"
+                         "12 mmap(0x7f0000000000, 4096, PROT_READ, MAP_PRIVATE|MAP_FIXED, 3, 0) = "
+                         "0x7f0000000000\n",
       "0 map 200 1 rw\n0 fork 1 1\n0 start 2\n2 exec 2\n1 replace 200 1 r\n2 map 200 1 r\n"
       "0 exit\n1 exit\n2 exit\n" },
     { "exec by a thread that does not lead",
-      EXECVE MAP("10", "0x7f0000000000", "4096") "10 clone(flags=CLONE_VM|CLONE_THREAD) = 11\n"
-      "11 execve(\"/bin/y\", [\"y\"], 0x1 /* 1 var */ <unfinished ...>\n"
-      "10 +++ superseded by execve in pid 11 +++\n10 <... execve resumed>) = 0\n"
-      MAP("10", "0x7f0000000000", "4096"),
+      EXECVE MAP(
+          "10", "0x7f0000000000",
+          "4096") "10 clone(flags=CLONE_VM|CLONE_THREAD) = 11\n"
+                  "11 execve(\"/bin/y\", [\"y\"], 0x1 /* 1 var */ <unfinished ...>\n"
+                  "10 +++ superseded by execve in pid 11 +++\n10 <... execve resumed>) = 0\n" MAP(
+                      "10", "0x7f0000000000", "4096"),
       "0 map 200 1 rw\n0 start 1\n0 exit\n1 exec 1\n1 map 200 1 rw\n1 exit\n" },
     { "distances go, neighbours stay",
       EXECVE MAP("10", "0x10000000000", "4096") MAP("10", "0x7f0000000000", "4096")
-      MAP("10", "0x7f00001ff000", "8192") MAP("10", "0x7f0000400000", "4096"),
+          MAP("10", "0x7f00001ff000", "8192") MAP("10", "0x7f0000400000", "4096"),
       "0 map 200 1 rw\n0 map 600 1 rw\n0 map 7ff 2 rw\n0 map a00 1 rw\n0 exit\n" },
 };
 
@@ -539,7 +574,7 @@ static void test_recorder_refuses(void **state) {
     assert_non_null(strstr(output, "line 1: not a line of strace"));
 }
 
-/* ---- main ----------------------------------------------------------------------------------------- */
+/* ---- main ------------------------------------------------ */
 
 static const struct CMUnitTest named[] = {
     cmocka_unit_test(test_every_error_has_a_case),
@@ -554,11 +589,16 @@ static const struct CMUnitTest named[] = {
 };
 
 int main(void) {
-    enum { NAMED = COUNT_OF(named), WRONGS = COUNT_OF(wrongs), CONVERSIONS = COUNT_OF(conversions) };
+    enum {
+        NAMED = COUNT_OF(named),
+        WRONGS = COUNT_OF(wrongs),
+        CONVERSIONS = COUNT_OF(conversions)
+    };
     static struct CMUnitTest tests[NAMED + WRONGS + CONVERSIONS];
     size_t count = 0;
     for (size_t i = 0; i < WRONGS; i++)
-        tests[count++] = (struct CMUnitTest){ wrongs[i].name, test_wrong, NULL, NULL, (void *)(uintptr_t)&wrongs[i] };
+        tests[count++] = (struct CMUnitTest){ wrongs[i].name, test_wrong, NULL, NULL,
+                                              (void *)(uintptr_t)&wrongs[i] };
     for (size_t i = 0; i < CONVERSIONS; i++)
         tests[count++] = (struct CMUnitTest){ conversions[i].name, test_conversion, NULL, NULL,
                                               (void *)(uintptr_t)&conversions[i] };

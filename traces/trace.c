@@ -1,9 +1,9 @@
 /*
  * The trace reader; trace.h says what for.
  *
- * A line is found first, whole, and then read field by field through a cursor that keeps the first error
- * and yields zeros after it. So a line's reader states what it expects, straight down, and asks once at
- * the end whether it got it; nothing is applied to the trace's state before that.
+ * A line is found first, whole, and then read field by field through a cursor that keeps the first
+ * error and yields zeros after it. So a line's reader states what it expects, straight down, and
+ * asks once at the end whether it got it; nothing is applied to the trace's state before that.
  *
  * Invariant: a cursor never leaves its line, a line never leaves the text.
  */
@@ -15,11 +15,12 @@ struct cursor {
     enum ktlb_trace_error error;
 };
 
-/* A shape names an op's fields: p page, n count, r rights, q and m the new page and count, t thread,
-   s space. */
+/* A shape names an op's fields: p page, n count, r rights, q and m the new page and count, t
+   thread, s space. */
 static const struct {
     const char *name, *shape;
 } ops[KTLB_TRACE_OPS] = {
+    /* clang-format off: one op a line */
     [KTLB_TRACE_MAP] = { "map", "pnr" },
     [KTLB_TRACE_REPLACE] = { "replace", "pnr" },
     [KTLB_TRACE_UNMAP] = { "unmap", "pn" },
@@ -30,6 +31,7 @@ static const struct {
     [KTLB_TRACE_FORK] = { "fork", "ts" },
     [KTLB_TRACE_EXEC] = { "exec", "s" },
     [KTLB_TRACE_EXIT] = { "exit", "" },
+    /* clang-format on */
 };
 
 static const char *const error_texts[KTLB_TRACE_ERRORS] = {
@@ -64,7 +66,7 @@ const char *ktlb_trace_error_text(enum ktlb_trace_error error) {
     return (unsigned)error < KTLB_TRACE_ERRORS ? error_texts[error] : "?";
 }
 
-/* ---- fields -------------------------------------------------------------------------------------- */
+/* ---- fields ------------------------------------------------ */
 
 static void cursor_fail(struct cursor *c, enum ktlb_trace_error error) {
     if (c->error == KTLB_TRACE_FINE)
@@ -163,7 +165,7 @@ static void fields_end(struct cursor *c) {
         cursor_fail(c, KTLB_TRACE_FIELD_EXTRA);
 }
 
-/* ---- lines --------------------------------------------------------------------------------------- */
+/* ---- lines ------------------------------------------------ */
 
 static bool trace_fail(struct ktlb_trace *trace, enum ktlb_trace_error error) {
     trace->error = error;
@@ -183,7 +185,9 @@ static bool line_next(struct ktlb_trace *trace, struct cursor *c) {
             return trace_fail(trace, KTLB_TRACE_NO_NEWLINE);
         trace->at = end + 1;
         if (trace->text[begin] != '#') {
-            *c = (struct cursor){ .at = trace->text + begin, .end = trace->text + end, .first = true };
+            *c = (struct cursor){ .at = trace->text + begin,
+                                  .end = trace->text + end,
+                                  .first = true };
             return true;
         }
     }
@@ -274,7 +278,8 @@ bool ktlb_trace_open(struct ktlb_trace *trace, const char *text, size_t size) {
     if (!read_number(trace, "span", 16, KTLB_TRACE_PAGES_MAX, &header->span) ||
         !read_pair(trace, "threads", KTLB_TRACE_THREADS_MAX, &header->threads,
                    &header->threads_live_max) ||
-        !read_pair(trace, "spaces", KTLB_TRACE_SPACES_MAX, &header->spaces, &header->spaces_live_max) ||
+        !read_pair(trace, "spaces", KTLB_TRACE_SPACES_MAX, &header->spaces,
+                   &header->spaces_live_max) ||
         !read_number(trace, "events", 10, UINT32_MAX, &events))
         return false;
     header->page_size = (uint32_t)page_size;
@@ -282,7 +287,7 @@ bool ktlb_trace_open(struct ktlb_trace *trace, const char *text, size_t size) {
     return true;
 }
 
-/* ---- events -------------------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------ */
 
 static void read_field(struct cursor *c, char kind, struct ktlb_trace_event *event) {
     switch (kind) {
@@ -314,7 +319,7 @@ static enum ktlb_trace_error check_ranges(uint64_t span, const struct ktlb_trace
         return KTLB_TRACE_FINE;
     if (event->new_page > span || event->new_count > span - event->new_page)
         return KTLB_TRACE_BEYOND_SPAN;
-    /* In place, old and new begin together and one holds the other. Anywhere else they are apart. */
+    /* In place, old and new begin together. Anywhere else they must be apart. */
     if (event->page != event->new_page && event->page < event->new_page + event->new_count &&
         event->new_page < event->page + event->count)
         return KTLB_TRACE_OVERLAP;
@@ -344,7 +349,8 @@ static bool is_next(uint32_t number, uint32_t so_far, uint32_t in_all) {
     return number == so_far && number < in_all;
 }
 
-static enum ktlb_trace_error apply_start(struct ktlb_trace *trace, const struct ktlb_trace_event *event) {
+static enum ktlb_trace_error apply_start(struct ktlb_trace *trace,
+                                         const struct ktlb_trace_event *event) {
     bool fork = event->op == KTLB_TRACE_FORK;
     if (!is_next(event->other_thread, trace->threads, trace->header.threads))
         return KTLB_TRACE_THREAD_ORDER;
@@ -404,7 +410,8 @@ enum ktlb_trace_step ktlb_trace_next(struct ktlb_trace *trace, struct ktlb_trace
 
     if (trace->error != KTLB_TRACE_FINE)
         return KTLB_TRACE_ERROR;
-    *event = (struct ktlb_trace_event){ .other_thread = KTLB_TRACE_NONE, .new_space = KTLB_TRACE_NONE };
+    *event =
+        (struct ktlb_trace_event){ .other_thread = KTLB_TRACE_NONE, .new_space = KTLB_TRACE_NONE };
     if (line_next(trace, &c)) {
         event->line = trace->line;
         error = read_event(&c, event);

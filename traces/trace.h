@@ -1,10 +1,10 @@
 /*
  * Reads a memory-management trace (FORMAT.md) out of a buffer, one event at a time.
  *
- * It exists so that a bare-metal kernel and a program on a desk replay the very same file: freestanding
- * C11, no allocation, no libc, linear in the size of the text. Everything an event says has been checked
- * before it is handed out; a replayer needs no check of its own. What is *not* known here is which pages
- * are mapped: keeping track of that is what a replayer is for.
+ * It exists so that a bare-metal kernel and a program on a desk replay the very same file:
+ * freestanding C11, no allocation, no libc, linear in the size of the text. Everything an event
+ * says has been checked before it is handed out; a replayer needs no check of its own. What is
+ * *not* known here is which pages are mapped: keeping track of that is what a replayer is for.
  *
  * Invariant: the buffer is only read, and never beyond its size; it needs no terminating zero.
  */
@@ -24,10 +24,10 @@
 #ifndef KTLB_TRACE_SPACES_MAX
 #define KTLB_TRACE_SPACES_MAX 1024u
 #endif
-_Static_assert(KTLB_TRACE_THREADS_MAX >= 1 && KTLB_TRACE_THREADS_MAX < UINT16_MAX,
-               "a thread's number and the mark for no thread must fit 16 bits");
-_Static_assert(KTLB_TRACE_SPACES_MAX >= 1 && KTLB_TRACE_SPACES_MAX < UINT16_MAX,
-               "a space's number and the mark for no space must fit 16 bits");
+#if KTLB_TRACE_THREADS_MAX < 1 || KTLB_TRACE_THREADS_MAX > 65534 || KTLB_TRACE_SPACES_MAX < 1 ||   \
+    KTLB_TRACE_SPACES_MAX > 65534
+#error "a number of a thread or a space, and the mark for none, must fit 16 bits"
+#endif
 
 #define KTLB_TRACE_PAGES_MAX (UINT64_C(1) << 52) /* pages of 4 KiB in 64 bits of address */
 #define KTLB_TRACE_NONE UINT16_MAX               /* no thread, no space */
@@ -72,24 +72,24 @@ struct ktlb_trace_header {
 
 enum ktlb_trace_error {
     KTLB_TRACE_FINE,
-    KTLB_TRACE_BAD_HEADER,       /* a header line is missing, misplaced or unknown */
-    KTLB_TRACE_BAD_VERSION,      /* a later format */
-    KTLB_TRACE_TOO_MANY,         /* more threads or spaces than this reader was built for */
-    KTLB_TRACE_NO_NEWLINE,       /* the text ends inside a line */
+    KTLB_TRACE_BAD_HEADER,  /* a header line is missing, misplaced or unknown */
+    KTLB_TRACE_BAD_VERSION, /* a later format */
+    KTLB_TRACE_TOO_MANY,    /* more threads or spaces than this reader was built for */
+    KTLB_TRACE_NO_NEWLINE,  /* the text ends inside a line */
     KTLB_TRACE_FIELD_MISSING,
     KTLB_TRACE_FIELD_EXTRA,
     KTLB_TRACE_NOT_A_NUMBER,
-    KTLB_TRACE_NUMBER_RANGE,     /* does not fit what it counts */
+    KTLB_TRACE_NUMBER_RANGE, /* does not fit what it counts */
     KTLB_TRACE_UNKNOWN_OP,
     KTLB_TRACE_BAD_RIGHTS,
     KTLB_TRACE_ZERO_COUNT,
-    KTLB_TRACE_BEYOND_SPAN,      /* page + count passes the header's span */
-    KTLB_TRACE_OVERLAP,          /* a remap onto the pages it moves */
+    KTLB_TRACE_BEYOND_SPAN, /* page + count passes the header's span */
+    KTLB_TRACE_OVERLAP,     /* a remap onto the pages it moves */
     KTLB_TRACE_NEVER_STARTED,
     KTLB_TRACE_AFTER_EXIT,
-    KTLB_TRACE_THREAD_ORDER,     /* threads are numbered as they start */
-    KTLB_TRACE_SPACE_ORDER,      /* so are spaces */
-    KTLB_TRACE_EVENTS_DIFFER,    /* from the number in the header, as below */
+    KTLB_TRACE_THREAD_ORDER,  /* threads are numbered as they start */
+    KTLB_TRACE_SPACE_ORDER,   /* so are spaces */
+    KTLB_TRACE_EVENTS_DIFFER, /* from the number in the header, as below */
     KTLB_TRACE_THREADS_DIFFER,
     KTLB_TRACE_SPACES_DIFFER,
     KTLB_TRACE_ERRORS
@@ -97,7 +97,8 @@ enum ktlb_trace_error {
 
 enum ktlb_trace_step { KTLB_TRACE_EVENT, KTLB_TRACE_END, KTLB_TRACE_ERROR };
 
-/* About 4 KiB: not for a small stack. `header`, `error` and `line` may be read, the rest is the reader's. */
+/* About 4 KiB: not for a small stack. `header`, `error` and `line` may be read, the rest is the
+ * reader's. */
 struct ktlb_trace {
     struct ktlb_trace_header header;
     enum ktlb_trace_error error;
@@ -113,8 +114,8 @@ struct ktlb_trace {
 };
 
 /*
- * Read the header. The text must stay where it is while the trace is read. Thread 0 is alive then, in
- * space 0, which is empty.
+ * Read the header. The text must stay where it is while the trace is read. Thread 0 is alive then,
+ * in space 0, which is empty.
  * => False: `error` and `line` say why, and every next() says KTLB_TRACE_ERROR.
  */
 bool ktlb_trace_open(struct ktlb_trace *trace, const char *text, size_t size);

@@ -1,7 +1,7 @@
 /*
- * A garbage-collected server under load: an HTTP server on the loopback, a pool of handler threads that
- * allocate for every answer and keep a bounded cache, and clients in the same process that ask. The heap
- * grows, is collected by several threads and is handed back.
+ * A garbage-collected server under load: an HTTP server on the loopback, a pool of handler threads
+ * that allocate for every answer and keep a bounded cache, and clients in the same process that
+ * ask. The heap grows, is collected by several threads and is handed back.
  *
  *   java Server.java [CLIENTS] [REQUESTS]
  */
@@ -41,7 +41,8 @@ class Server {
     public static void main(String[] arguments) throws Exception {
         int clients = arguments.length > 0 ? Integer.parseInt(arguments[0]) : 6;
         int requests = arguments.length > 1 ? Integer.parseInt(arguments[1]) : 100;
-        var server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+        var loopback = InetAddress.getLoopbackAddress();
+        var server = HttpServer.create(new InetSocketAddress(loopback, 0), 0);
         ExecutorService handlers = Executors.newFixedThreadPool(6);
         server.setExecutor(handlers);
         server.createContext("/", exchange -> {

@@ -1,5 +1,5 @@
-// Worker threads that allocate, keep a little and drop the rest, so that the engine's collectors grow,
-// compact and shrink one heap per worker while its compiler toggles the rights of code pages.
+// Worker threads that allocate, keep a little and drop the rest, so that the engine's collectors
+// grow, compact and shrink one heap per worker while its compiler toggles the rights of code pages.
 //
 // A worker that is done is followed by a new one, until there were GENERATIONS of them.
 //
@@ -14,7 +14,9 @@ function churn(rounds, seed) {
         const tree = [];
         for (let i = 0; i < 2000; i++)
             tree.push({ round, key: `k${(i * seed) % 977}`, next: tree[i >> 1] });
-        ring[(round * 8 + seed) % ring.length] = { tree, buffer: new ArrayBuffer(65536 + 4096 * (round % 32)) };
+        ring[(round * 8 + seed) % ring.length] = {
+            tree, buffer: new ArrayBuffer(65536 + 4096 * (round % 32)),
+        };
     }
     return ring.filter(Boolean).length;
 }
@@ -23,7 +25,8 @@ function churn(rounds, seed) {
 function compile(count) {
     let sum = 0;
     for (let n = 0; n < count; n++) {
-        const f = new Function('x', `let s = ${n}; for (let i = 0; i < x; i++) s += i ^ ${n}; return s;`);
+        const body = `let s = ${n}; for (let i = 0; i < x; i++) s += i ^ ${n}; return s;`;
+        const f = new Function('x', body);
         for (let i = 0; i < 200; i++)
             sum += f(20);
     }
@@ -37,7 +40,8 @@ function employ(rounds, seed, generations) {
 }
 
 if (isMainThread) {
-    const [workers, rounds, generations] = [10, 40, 1].map((usual, i) => Number(process.argv[2 + i] || usual));
+    const [workers, rounds, generations] =
+        [10, 40, 1].map((usual, i) => Number(process.argv[2 + i] || usual));
     for (let seed = 1; seed <= workers; seed++)
         employ(rounds, seed, generations);
 } else {

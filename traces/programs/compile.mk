@@ -1,5 +1,6 @@
-# A parallel compilation: three sources of ours, each with every optimization level. The objects go to a
-# scratch folder of the build and are used by nobody; -B makes a second recording do the work again.
+# A parallel compilation: three sources of ours, each with every optimization level. The objects go
+# to a scratch folder of the build and are used by nobody; -B makes a second recording do the work
+# again.
 #
 #   make -B -s -j4 -f traces/programs/compile.mk
 

@@ -1,4 +1,5 @@
-// Several processes of several worker threads each, side by side: many spaces, many threads in each.
+// Several processes of several worker threads each, side by side: many spaces, many threads in
+// each.
 //
 //   node fleet.js [PROCESSES] [WORKERS] [ROUNDS]
 'use strict';

@@ -1,7 +1,7 @@
 /*
- * A short life that uses every call a trace knows: threads that grow, protect, empty and give back their
- * buffers, a mapping over another one, and a child that runs another program. For quick tests of
- * replayers: a few hundred events, every op among them.
+ * A short life that uses every call a trace knows: threads that grow, protect, empty and give back
+ * their buffers, a mapping over another one, and a child that runs another program. For quick tests
+ * of replayers: a few hundred events, every op among them.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -21,9 +21,11 @@ static char *must(void *mapped) {
 
 static void one_round(size_t pages) {
     size_t size = pages * PAGE;
-    char *buffer = must(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    char *buffer =
+        must(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     memset(buffer, 1, size);
-    if (mprotect(buffer, size, PROT_READ) != 0 || mprotect(buffer, size, PROT_READ | PROT_WRITE) != 0)
+    if (mprotect(buffer, size, PROT_READ) != 0 ||
+        mprotect(buffer, size, PROT_READ | PROT_WRITE) != 0)
         abort();
     if (madvise(buffer, size / 2, MADV_DONTNEED) != 0)
         abort();
