@@ -17,7 +17,7 @@ TRACES_SANE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-
 
 # Whatever is built waits for the compiler; the tests for their library as well.
 traces-setup:
-	@tools/setup gcc:$(CC) libc6-dev:/usr/include/stdio.h
+	@tools/setup gcc:$(firstword $(CC)) libc6-dev:/usr/include/stdio.h
 
 test-traces-setup: traces-setup
 	@tools/setup libcmocka-dev:/usr/include/cmocka.h
