@@ -1,0 +1,305 @@
+/*
+ * cpus.c - the CPUs: starting them, giving them something to run, ticks, locks, coming and going; and the port.
+ *
+ * A CPU that has nothing to do halts; one that waits pauses, and after a while halts too, until a tick soon after:
+ * with more CPUs than the host has, whoever spins keeps another from running.
+ */
+#include "kernel.h"
+
+#define TICK_NS 10000000u      /* between ticks: the watchdog's grain */
+#define RELAX_NS 100000u       /* the halt of a CPU that waits */
+#define RELAX_SPINS 256u       /* turns before it halts */
+#define RELAX_GAP_US 20u       /* turns further apart than this are not of one wait. guess */
+/* A seeded tick comes within this, per busy CPU: long enough to get something done in between, short enough for some
+ * ticks inside every batch. guess: a batch is in the order of 2000 instructions, each of which takes 1 ns. */
+#define SEEDED_TICK_NS 4000u
+
+struct cpu cpus[KTLB_CPUS_MAX];
+unsigned cpus_count;
+
+struct job {
+    void (*body)(void *argument);
+    void *argument;
+    unsigned busy;             /* how many CPUs run it */
+    struct ktlb_u32 remaining; /* of them, how many have not ended */
+};
+
+/* splitmix64: every seed, zero too, gives a good stream. */
+uint64_t random_next(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+uint64_t machine_random(void)
+{
+    return random_next(&arch_cpu()->random);
+}
+
+unsigned machine_cpu(void)
+{
+    return arch_cpu()->number;
+}
+
+uint64_t machine_clock(void)
+{
+    return arch_clock();
+}
+
+static void doing(struct cpu *cpu, const char *what)
+{
+    ktlb_store_relaxed_pointer(&cpu->doing, (void *)(uintptr_t)what);
+}
+
+/* ---- ticks ---- */
+
+static void tick_arm(struct cpu *cpu)
+{
+    uint64_t within = (uint64_t)SEEDED_TICK_NS * cpus_count;
+
+    arch_timer_arm(options.seeded && cpu->busy ? within / 8 + random_next(&cpu->random_timer) % within : TICK_NS);
+}
+
+void kernel_tick(const struct context *context)
+{
+    (void)context;
+    tick_arm(arch_cpu());
+    watchdog_look();
+}
+
+/* ---- waiting ---- */
+
+void machine_relax(void)
+{
+    struct cpu *cpu = arch_cpu();
+    uint64_t now = arch_clock();
+
+    arch_pause();
+    /* Under a seed it is the pause that lets the next CPU run, and the clock stands still in a halt. */
+    if (options.seeded || !arch_irq_enabled())
+        return;
+    if ((now - cpu->relaxed_at) * 1000 > arch_clock_per_ms() * RELAX_GAP_US)
+        cpu->relaxed = 0;
+    cpu->relaxed_at = now;
+    if (++cpu->relaxed < RELAX_SPINS)
+        return;
+    cpu->relaxed = RELAX_SPINS - 2;
+    arch_irq_save();
+    arch_timer_arm(RELAX_NS);
+    arch_wait();
+    cpu->relaxed_at = arch_clock();
+    arch_irq_restore(1);
+}
+
+void lock_take(struct lock *lock)
+{
+    struct cpu *cpu = arch_cpu();
+
+    while (ktlb_rmw_exchange_acquire_u32(&lock->taken, 1)) {
+        while (ktlb_load_relaxed_u32(&lock->taken)) { /* ended by the holder, who waits for nobody */
+            if (cpu->online && !cpu->in_port)
+                ktlb_poll();
+            machine_relax();
+        }
+    }
+}
+
+void lock_release(struct lock *lock)
+{
+    ktlb_store_release_u32(&lock->taken, 0);
+}
+
+/* ---- jobs ---- */
+
+static void job_run(struct cpu *cpu, struct job *job)
+{
+    cpu->busy = true;
+    doing(cpu, "in a body");
+    tick_arm(cpu);
+    arch_irq_restore(1);
+    job->body(job->argument);
+    arch_irq_save();
+    if (cpu->space || !cpu->online)
+        kernel_panic("a body ended with a space loaded or offline");
+    cpu->busy = false;
+    doing(cpu, "idle");
+    progress(cpu);
+}
+
+/* => Interrupts masked. */
+static void wake(unsigned from, unsigned to)
+{
+    struct ktlb_cpuset targets = {{0}};
+
+    for (unsigned i = from; i < to; i++)
+        ktlb_cpuset_add(&targets, i);
+    if (from < to)
+        arch_ipi(&targets, ARCH_IPI_WAKE);
+}
+
+void machine_run(unsigned count, void (*body)(void *argument), void *argument)
+{
+    struct cpu *self = arch_cpu();
+    struct job job = {body, argument, count, {count}};
+    unsigned long irq = arch_irq_save();
+
+    if (self->number != 0 || self->busy || count < 1 || count > cpus_count)
+        kernel_panic("machine_run(%u) on CPU %u of %u", count, self->number, cpus_count);
+    for (unsigned i = 1; i < count; i++)
+        ktlb_store_release_pointer(&cpus[i].job, &job);
+    wake(1, count);
+    job_run(self, &job);
+    ktlb_rmw_add_release_u32(&job.remaining, UINT32_MAX);
+    doing(self, "waiting for the others to end their bodies");
+    while (ktlb_load_acquire_u32(&job.remaining)) /* ended by the last of them; the watchdog looks on */
+        arch_wait();
+    doing(self, "between runs");
+    arch_irq_restore(irq);
+}
+
+void cpu_idle(void)
+{
+    struct cpu *cpu = arch_cpu();
+    struct job *job;
+
+    doing(cpu, "idle");
+    tick_arm(cpu);
+    for (;;) {
+        job = ktlb_load_acquire_pointer(&cpu->job);
+        if (!job) {
+            arch_wait();
+            continue;
+        }
+        ktlb_store_relaxed_pointer(&cpu->job, NULL);
+        job_run(cpu, job);
+        if (*(uint64_t *)(void *)cpu->stack != MACHINE_POISON)
+            kernel_panic("CPU %u has used up its stack", cpu->number);
+        ktlb_rmw_add_release_u32(&job->remaining, UINT32_MAX); /* the job is gone after this */
+        wake(0, 1);
+    }
+}
+
+/* ---- starting ---- */
+
+void cpu_ticks_begin(struct cpu *cpu)
+{
+    tick_arm(cpu);
+}
+
+static struct ktlb_u32 all_started;
+
+void kernel_cpu_main(void)
+{
+    struct cpu *cpu = arch_cpu();
+
+    ktlb_store_release_u32(&cpu->started, 1);
+    while (!ktlb_load_acquire_u32(&all_started)) /* ended by the first CPU */
+        arch_pause();
+    arch_boot_mappings_drop();
+    ktlb_cpu_online();
+    cpu->online = true;
+    ktlb_store_release_u32(&cpu->started, 2);
+    cpu_idle();
+}
+
+static void wait_started(unsigned number, uint32_t stage)
+{
+    uint64_t began = arch_clock();
+
+    while (ktlb_load_acquire_u32(&cpus[number].started) < stage) {
+        if (arch_clock() - began > 5000 * arch_clock_per_ms())
+            kernel_panic("CPU %u (hardware %lx) does not start", number, cpus[number].hardware);
+        arch_pause();
+    }
+}
+
+void cpus_start(unsigned count)
+{
+    ktlb_store_release_u32(&cpus[0].started, 2);
+    for (unsigned i = 1; i < count; i++) {
+        cpus[i].stack = frames_boot(STACK_SIZE, 64);
+        *(uint64_t *)(void *)cpus[i].stack = MACHINE_POISON;
+        arch_cpu_start(i, cpus[i].stack + STACK_SIZE);
+        wait_started(i, 1);
+    }
+    arch_boot_mappings_drop();
+    ktlb_cpu_online();
+    cpus[0].online = true;
+    ktlb_store_release_u32(&all_started, 1);
+    for (unsigned i = 1; i < count; i++)
+        wait_started(i, 2);
+}
+
+/* ---- going and coming ---- */
+
+void machine_offline(void)
+{
+    struct cpu *cpu = arch_cpu();
+
+    if (cpu->number == 0)
+        kernel_panic("CPU 0 never goes offline");
+    arch_irq_save();
+    machine_switch(NULL, true);
+    ktlb_cpu_offline();
+    cpu->online = false;
+    doing(cpu, "offline");
+}
+
+void machine_online(bool honest)
+{
+    struct cpu *cpu = arch_cpu();
+
+    arch_irq_save();
+    if (honest) {
+        ktlb_cpu_online();
+        cpu->online = true;
+    }
+    doing(cpu, honest ? "in a body" : "back, but not online");
+    progress(cpu);
+    arch_irq_restore(1);
+}
+
+/* ---- stray interrupts ---- */
+
+void machine_nmi(unsigned cpu)
+{
+    unsigned long irq = arch_irq_save();
+
+    arch_nmi(cpu);
+    arch_irq_restore(irq);
+}
+
+void machine_spurious(unsigned cpu)
+{
+    struct ktlb_cpuset target = {{0}};
+    unsigned long irq = arch_irq_save();
+
+    ktlb_cpuset_add(&target, cpu);
+    arch_ipi(&target, ARCH_IPI_KTLB);
+    arch_irq_restore(irq);
+}
+
+/* ---- the port: what ktlb asks of its host ---- */
+
+unsigned ktlb_port_cpu(void)
+{
+    return arch_cpu()->number;
+}
+
+void ktlb_port_ipi(const struct ktlb_cpuset *targets)
+{
+    arch_ipi(targets, ARCH_IPI_KTLB);
+}
+
+ktlb_irq ktlb_port_irq_save(void)
+{
+    return arch_irq_save();
+}
+
+void ktlb_port_irq_restore(ktlb_irq state)
+{
+    arch_irq_restore(state);
+}

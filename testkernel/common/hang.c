@@ -1,0 +1,186 @@
+/*
+ * hang.c - how a run ends, above all when it should not have: every CPU's state, then a failing status.
+ *
+ * A hang is that no CPU got anything done for a while: by the clock of the machine, looked at from ticks and from
+ * stalled waits. The host can ask for the same report by sending a character, when its own patience is at an end.
+ * The reporter stops the others by NMI, so what they say is where they were, interrupts masked or not.
+ */
+#include "kernel.h"
+
+#define ASKED 5 /* ENQ, what the host sends */
+#define CALLERS_MAX 8u
+#define LOOK_MS 200u
+
+static struct ktlb_u32 dying;          /* a CPU reports, the others stop */
+static struct ktlb_u32 looking;
+static struct ktlb_u64 looked_at;
+static uint64_t progress_seen, progress_at; /* under looking */
+
+void kernel_exit(bool success)
+{
+    console_print("ktlb: exit %d\n", success ? 0 : 1);
+    arch_exit(success);
+}
+
+static void print_where(const struct context *at)
+{
+    uint64_t frame = at->frame;
+
+    console_print("    at 0x%lx, interrupts %s\n", at->pc, at->masked ? "masked" : "on");
+    for (unsigned i = 0; i < CALLERS_MAX; i++) {
+        const uint64_t *words = (const uint64_t *)(uintptr_t)frame;
+
+        /* Frames grow upwards on one small stack; anything else is not a frame. */
+        if (frame < at->sp || frame - at->sp > STACK_SIZE || frame % 8 || !words[1])
+            return;
+        console_print("    called from 0x%lx\n", words[1]);
+        if (words[0] <= frame)
+            return;
+        frame = words[0];
+    }
+}
+
+static void print_set(const char *what, const struct ktlb_cpuset *set)
+{
+    char line[256];
+    size_t used = 0;
+
+    KTLB_CPUSET_EACH(cpu, set) {
+        if (used + 8 > sizeof(line))
+            break;
+        if (cpu >= 100)
+            line[used++] = (char)('0' + cpu / 100);
+        if (cpu >= 10)
+            line[used++] = (char)('0' + cpu / 10 % 10);
+        line[used++] = (char)('0' + cpu % 10);
+        line[used++] = ' ';
+    }
+    line[used] = '\0';
+    console_print("    %s CPU %s\n", what, line);
+}
+
+/* What the batch that @cpu waits on asks for, and of whom. */
+static void print_stall(const struct cpu *cpu)
+{
+    const struct ktlb_batch *batch = cpu->stalled;
+
+    if (!batch || cpu->stalled_at != ktlb_load_relaxed(&cpu->progress))
+        return;
+    print_set("waits in ktlb_batch_sync for", ktlb_batch_waiting(batch));
+    console_print("    posted: generation %lu of space %lu, %u ops, flags %x, in %s\n", batch->request.generation,
+                  batch->request.space_id, batch->request.count, batch->request.flags,
+                  batch->request.space == &ktlb_kernel ? "the kernel's half" : "a user space");
+    for (uint32_t i = 0; i < batch->request.count && i < KTLB_BATCH_OPS; i++)
+        console_print("        va %lx, %u strides of 2^%u\n", batch->request.op[i].va, batch->request.op[i].count,
+                      batch->request.op[i].shift);
+}
+
+static void print_cpu(const struct cpu *cpu, const struct context *at)
+{
+    const char *doing = ktlb_load_relaxed_pointer(&cpu->doing);
+
+    console_print("CPU %u: %s, %s root, %s, %lu NMIs\n", cpu->number, doing ? doing : "starting",
+                  cpu->space ? "a space's" : "the kernel's", cpu->online ? "online" : "offline",
+                  ktlb_load_relaxed(&cpu->nmis));
+    print_stall(cpu);
+    if (at)
+        print_where(at);
+    else
+        console_print("    did not answer an NMI\n");
+}
+
+void kernel_die(const struct context *context, const char *what)
+{
+    struct cpu *self = arch_cpu();
+
+    arch_irq_save();
+    if (ktlb_rmw_exchange_acq_rel_u32(&dying, 1)) /* another was first, and stops this one; or this one dies twice */
+        arch_stop();
+    console_seize();
+    console_print("FAILED on CPU %u: %s\n", self->number, what);
+    if (options.seeded)
+        console_print("    again with: seed=%lu\n", options.seed);
+    print_cpu(self, context);
+    for (unsigned i = 0; i < cpus_count; i++) {
+        if (&cpus[i] == self || !ktlb_load_acquire_u32(&cpus[i].started) || !arch_nmi(i))
+            continue;
+        /* Ended by the NMI, or by patience: some thousand turns of the emulator. */
+        for (unsigned turn = 0; turn < 1u << 20 && !ktlb_load_acquire_u32(&cpus[i].caught); turn++)
+            arch_pause();
+        print_cpu(&cpus[i], ktlb_load_acquire_u32(&cpus[i].caught) ? &cpus[i].at : NULL);
+    }
+    kernel_exit(false);
+}
+
+void kernel_nmi(const struct context *context)
+{
+    struct cpu *cpu = arch_cpu();
+
+    ktlb_store_relaxed(&cpu->nmis, ktlb_load_relaxed(&cpu->nmis) + 1);
+    if (!ktlb_load_acquire_u32(&dying))
+        return;
+    cpu->at = *context;
+    ktlb_store_release_u32(&cpu->caught, 1);
+    arch_stop();
+}
+
+void kernel_exception(const struct context *context, const char *what)
+{
+    kernel_die(context, what);
+}
+
+void kernel_panic(const char *format, ...)
+{
+    char text[256];
+    struct context here = {(uintptr_t)__builtin_return_address(0), (uintptr_t)__builtin_frame_address(0),
+                           (uintptr_t)__builtin_frame_address(0), !arch_irq_enabled()};
+    va_list arguments;
+
+    va_start(arguments, format);
+    format_text(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    kernel_die(&here, text);
+}
+
+/* ---- noticing ---- */
+
+static void look(uint64_t now)
+{
+    uint64_t sum = 0;
+
+    if (arch_console_read() == ASKED)
+        kernel_panic("the host's time is up");
+    for (unsigned i = 0; i < cpus_count; i++)
+        sum += ktlb_load_relaxed(&cpus[i].progress);
+    if (sum != progress_seen || !progress_at) {
+        progress_seen = sum;
+        progress_at = now;
+    } else if (now - progress_at > options.watchdog * 1000 * arch_clock_per_ms()) {
+        kernel_panic("a hang: no CPU got anything done for %lu s", options.watchdog);
+    }
+}
+
+void watchdog_look(void)
+{
+    uint64_t now = arch_clock();
+
+    if (now - ktlb_load_relaxed(&looked_at) < LOOK_MS * arch_clock_per_ms() ||
+        ktlb_rmw_exchange_acquire_u32(&looking, 1))
+        return;
+    ktlb_store_relaxed(&looked_at, now);
+    look(now);
+    ktlb_store_release_u32(&looking, 0);
+}
+
+void ktlb_port_stall(const struct ktlb_batch *batch)
+{
+    struct cpu *cpu = arch_cpu();
+
+    cpu->in_port = true;
+    cpu->stalled = batch;
+    cpu->stalled_at = ktlb_load_relaxed(&cpu->progress);
+    console_print("CPU %u: a shootdown has stalled\n", cpu->number);
+    print_set("it waits for", ktlb_batch_waiting(batch));
+    watchdog_look();
+    cpu->in_port = false;
+}

@@ -1,0 +1,116 @@
+/*
+ * kernel.h - what the parts of the test kernel's common code know of each other.
+ *
+ * The kernel has no threads: a CPU idles, or runs one body that machine_run() gave it, to its end. Nothing but
+ * timer ticks, ktlb's interrupt, wake-ups and NMIs comes in between, and none of them takes a lock.
+ */
+#ifndef TESTKERNEL_KERNEL_H
+#define TESTKERNEL_KERNEL_H
+
+#include <stdarg.h>
+
+#include "arch.h"
+#include "ktlb/ktlb.h"
+#include "scenarios/machine.h"
+
+#define PAGE_SIZE UINT64_C(4096)
+#define HUGE_PAGES 512u
+#define HUGE_SIZE (PAGE_SIZE * HUGE_PAGES)
+#define STACK_SIZE (16 * 1024)
+
+/* A CPU. Its first lines are its own; what others write is on the last. */
+struct cpu {
+    KTLB_ALIGNED(KTLB_CACHE_LINE) struct cpu *self; /* first: some machines find it through a register that points here */
+    unsigned number;
+    uint64_t hardware;          /* the machine's own name for this CPU */
+    struct machine_space *space;
+    struct ktlb_pointer doing;  /* const char *: for reports */
+    struct ktlb_u64 progress;   /* raised whenever this CPU got something done */
+    struct ktlb_u64 nmis;
+    bool busy;                  /* in a body */
+    bool online;                /* for ktlb */
+    uint64_t random, random_timer;
+    uint64_t relaxed_at;
+    unsigned relaxed;
+    char *stack;
+    const struct ktlb_batch *stalled; /* it waited for too long when progress was stalled_at; gone if that changed */
+    uint64_t stalled_at;
+    bool in_port;               /* called by the library, which must not be called now */
+
+    KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_pointer job; /* struct job *: what to run next */
+    struct ktlb_u32 started;
+    struct ktlb_u32 caught; /* this CPU has stopped, and where is told in at */
+    struct context at;
+};
+
+extern struct cpu cpus[KTLB_CPUS_MAX];
+extern unsigned cpus_count;
+
+/* ---- options of the command line, set once ---- */
+
+struct options {
+    uint64_t cpus, seed, scale, controls, watchdog;
+    bool seeded, progress_tty;
+    char protocol[32], scenario[256];
+};
+extern struct options options;
+
+/* ---- parts ---- */
+
+static inline void *direct(uint64_t address)
+{
+    return (void *)(uintptr_t)(arch_direct_base + address);
+}
+
+static inline uint64_t direct_address(const void *pointer)
+{
+    return (uint64_t)(uintptr_t)pointer - arch_direct_base;
+}
+
+/* This CPU got something done: the watchdog's food. */
+static inline void progress(struct cpu *cpu)
+{
+    ktlb_store_relaxed(&cpu->progress, ktlb_load_relaxed(&cpu->progress) + 1);
+}
+
+/* A lock for code that interrupts and NMIs never run. Whoever waits serves ktlb's requests meanwhile. */
+struct lock {
+    struct ktlb_u32 taken;
+};
+void lock_take(struct lock *lock);
+void lock_release(struct lock *lock);
+
+/* frames.c */
+void frames_init(uint64_t start, uint64_t end);
+void *frames_boot(size_t size, size_t align); /* zeroed memory for good; only while one CPU runs */
+struct machine_frame *frame_at(uint64_t address);
+
+/* tables.c */
+void spaces_init(void);
+
+/* cpus.c */
+void cpus_start(unsigned count);
+void cpu_idle(void) __attribute__((noreturn));
+void cpu_ticks_begin(struct cpu *cpu);
+uint64_t random_next(uint64_t *state);
+
+/* hang.c */
+void watchdog_look(void);
+_Noreturn void kernel_panic(const char *format, ...) KTLB_PRINTF(1, 2);
+_Noreturn void kernel_die(const struct context *context, const char *what);
+_Noreturn void kernel_exit(bool success);
+
+/* print.c */
+size_t format_text(char *buffer, size_t size, const char *format, va_list arguments);
+void console_print(const char *format, ...) KTLB_PRINTF(1, 2);
+/* From now on this CPU alone prints, whoever held the console. If another came first, this does not return. */
+void console_seize(void);
+
+/* string.c: what compilers call by themselves. */
+void *memset(void *to, int byte, size_t size);
+void *memcpy(void *restrict to, const void *restrict from, size_t size);
+void *memmove(void *to, const void *from, size_t size);
+int memcmp(const void *a, const void *b, size_t size);
+bool text_equal(const char *a, const char *b);
+
+#endif

@@ -1,0 +1,183 @@
+/*
+ * main.c - from boot to the scenarios: the command line, memory, ktlb, the CPUs; and back with a status.
+ */
+#include "kernel.h"
+#include "scenarios/scenarios.h"
+
+struct options options = {.scale = 1000, .controls = 1, .watchdog = 30};
+struct machine machine;
+
+/* ---- the command line: words of the form name=value ---- */
+
+static const char known[] = "cpus=N seed=N scale=N (1000: full size) controls=0|1 watchdog=SECONDS progress=tty|lines "
+                            "protocol=NAME scenario=NAME[,NAME] ";
+
+static const struct {
+    const char *name;
+    uint64_t *value;
+    uint64_t min, max;
+} numbers[] = {
+    {"cpus", &options.cpus, 1, KTLB_CPUS_MAX},
+    {"seed", &options.seed, 0, UINT64_MAX},
+    {"scale", &options.scale, 0, 1000000},
+    {"controls", &options.controls, 0, 1},
+    {"watchdog", &options.watchdog, 1, 100000},
+};
+
+static void number_set(const char *name, const char *text, uint64_t *value, uint64_t min, uint64_t max)
+{
+    uint64_t number = 0;
+    bool good = *text != '\0';
+
+    for (const char *c = text; *c; c++) {
+        uint64_t digit = (uint64_t)*c - '0';
+
+        good = good && digit < 10 && number <= (UINT64_MAX - digit) / 10;
+        number = number * 10 + digit;
+    }
+    if (!good || number < min || number > max)
+        kernel_panic("%s=%s: a number from %lu to %lu is wanted", name, text, min, max);
+    *value = number;
+}
+
+static void text_set(const char *name, const char *text, char *value, size_t size)
+{
+    size_t i;
+
+    for (i = 0; text[i] && i + 1 < size; i++)
+        value[i] = text[i];
+    value[i] = '\0';
+    if (!i || text[i])
+        kernel_panic("%s=%s: up to %lu characters are wanted", name, text, size - 1);
+}
+
+static void option_set(const char *name, const char *value)
+{
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if (text_equal(name, numbers[i].name)) {
+            number_set(name, value, numbers[i].value, numbers[i].min, numbers[i].max);
+            options.seeded = options.seeded || numbers[i].value == &options.seed;
+            return;
+        }
+    }
+    if (text_equal(name, "protocol"))
+        text_set(name, value, options.protocol, sizeof(options.protocol));
+    else if (text_equal(name, "scenario"))
+        text_set(name, value, options.scenario, sizeof(options.scenario));
+    else if (text_equal(name, "progress") && (text_equal(value, "tty") || text_equal(value, "lines")))
+        options.progress_tty = value[0] == 't';
+    else if (!arch_option(name, value))
+        kernel_panic("%s%s%s: no such option or no such value; known are: %s%s", name, *value ? "=" : "", value, known,
+                     arch_option_names);
+}
+
+static void options_parse(const char *line)
+{
+    char word[BOOT_COMMAND_LINE_SIZE];
+
+    while (*line) {
+        char *value = NULL;
+        size_t used = 0;
+
+        for (; *line == ' ' || *line == '\t'; line++)
+            ;
+        for (; *line && *line != ' ' && *line != '\t'; line++) {
+            word[used] = *line == '=' && !value ? '\0' : *line;
+            if (*line == '=' && !value)
+                value = &word[used + 1];
+            used++;
+        }
+        word[used] = '\0';
+        if (used)
+            option_set(word, value ? value : "");
+    }
+}
+
+/* ---- set-up ---- */
+
+static void library_init(void)
+{
+    struct ktlb_config config = {.cpus = cpus_count, .asids = machine.asids,
+                                 .protocol = options.protocol[0] ? options.protocol : NULL};
+    enum ktlb_status status;
+
+    config.memory_size = ktlb_memory_size(&config);
+    if (config.memory_size)
+        config.memory = frames_boot(config.memory_size, KTLB_CACHE_LINE);
+    status = ktlb_init(&config);
+    if (!config.memory_size || status != KTLB_OK)
+        kernel_panic("ktlb_init, protocol=%s: %s", options.protocol,
+                     ktlb_status_text(config.memory_size ? status : KTLB_BAD_PROTOCOL));
+}
+
+static void cpus_init(void)
+{
+    unsigned found, limit = options.cpus ? (unsigned)options.cpus : KTLB_CPUS_MAX;
+
+    for (unsigned i = 0; i < KTLB_CPUS_MAX; i++) {
+        cpus[i].number = i;
+        cpus[i].random = options.seed * KTLB_CPUS_MAX + i;
+        cpus[i].random_timer = ~cpus[i].random;
+    }
+    found = arch_cpus_find(limit);
+    cpus_count = found < limit ? found : limit;
+    if (options.cpus > found)
+        kernel_panic("cpus=%lu, but the machine has %u", options.cpus, found);
+    if (!options.cpus && found > limit)
+        console_print("%u CPUs found, %u used: build with more (CPUS_MAX)\n", found, limit);
+}
+
+static void machine_init(void)
+{
+    machine.cpus = cpus_count;
+    machine.frame_words = PAGE_SIZE / sizeof(uint64_t);
+    machine.user_base = arch_user_base;
+    machine.kernel_base = arch_kernel_base;
+    machine.region_size = arch_region_size;
+    machine.huge_size = HUGE_SIZE;
+    machine.scale = options.scale;
+    machine.seed = options.seed;
+    arch_describe(&machine);
+}
+
+/* ---- what is run ---- */
+
+static bool run_all(const struct boot *boot)
+{
+    struct scenarios_options what = {.controls = options.controls, .cpus = cpus_count, .trace = boot->module,
+                                     .trace_size = boot->module_size};
+    char *name = options.scenario;
+    bool good = true;
+
+    if (!*name)
+        return scenarios_run(&what);
+    while (*name) {
+        char *end = name;
+
+        while (*end && *end != ',')
+            end++;
+        what.only = name;
+        name = *end ? end + 1 : end;
+        *end = '\0';
+        good = scenarios_run(&what) && good;
+    }
+    return good;
+}
+
+void kernel_main(const struct boot *boot)
+{
+    options_parse(boot->command_line);
+    if (boot->memory_start >= boot->memory_end)
+        kernel_panic("the boot loader named no memory");
+    frames_init(boot->memory_start, boot->memory_end);
+    cpus_init();
+    machine_init();
+    spaces_init();
+    library_init();
+    cpus_start(cpus_count);
+    console_print("%u CPUs, %lu MiB free, %u tags%s\n", cpus_count, (boot->memory_end - boot->memory_start) >> 20,
+                  machine.asids, options.seeded ? ", seeded" : "");
+    arch_irq_restore(1);
+    cpu_ticks_begin(&cpus[0]);
+    kernel_exit(run_all(boot));
+}
