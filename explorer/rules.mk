@@ -1,0 +1,52 @@
+# The explorer: runs the shipped code under the C11 memory model. Included by the top-level Makefile.
+#
+#   make litmus          build the litmus table and check it: each outcome set exact
+#   make litmus-deep     the same with every placement of orders in every shape (minutes)
+#   make litmus-relacy   compare the table with an independent checker (relacy-dev)
+#   make litmus-herd     write the table as herd7 files, and run herd7 where there is one
+#   make explorer-check  the runtime's own cases: reduction, modes, replay, timeline, speed
+#
+# What is compiled by $(call explorer_instrument,...) announces its accesses to explorer/hooks.c; the rest of a
+# program does not. Copies the compiler makes are redirected to the hooks as well.
+
+BUILD ?= build
+EXPLORER_CC ?= $(CC)
+EXPLORER_OUT := $(BUILD)/explorer
+EXPLORER_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wconversion -Werror -fno-pie -Iinclude -I.
+EXPLORER_HOOKED := $(EXPLORER_CFLAGS) -fsanitize=thread -fno-omit-frame-pointer -ffreestanding \
+    -Wno-unknown-warning-option -Wno-tsan # gcc warns that its own runtime does not know fences; ours does
+EXPLORER_RUNTIME := $(patsubst explorer/%.c,$(EXPLORER_OUT)/%.o,$(wildcard explorer/*.c))
+EXPLORER_RUNTIME := $(filter-out $(EXPLORER_OUT)/check%,$(EXPLORER_RUNTIME))
+EXPLORER_LITMUS := $(addprefix $(EXPLORER_OUT)/litmus/,litmus.o program.o axioms.o table.o body.hooked.o)
+
+# $(call explorer_instrument,SOURCE,OBJECT)
+define explorer_instrument
+	$(EXPLORER_CC) $(EXPLORER_HOOKED) -MMD -MF $(2:.o=.d) -c $(1) -o $(2)
+	objcopy --redefine-sym memcpy=ex_memcpy --redefine-sym memmove=ex_memmove --redefine-sym memset=ex_memset $(2)
+endef
+
+$(EXPLORER_OUT)/%.hooked.o: explorer/%.c
+	@mkdir -p $(@D)
+	$(call explorer_instrument,$<,$@)
+
+$(EXPLORER_OUT)/%.o: explorer/%.c
+	@mkdir -p $(@D)
+	$(EXPLORER_CC) $(EXPLORER_CFLAGS) -MMD -MF $(@:.o=.d) -c $< -o $@
+
+$(EXPLORER_OUT)/litmus/litmus: $(EXPLORER_RUNTIME) $(EXPLORER_LITMUS)
+	$(EXPLORER_CC) -no-pie $^ -o $@
+
+$(EXPLORER_OUT)/check: $(EXPLORER_RUNTIME) $(EXPLORER_OUT)/check.o $(EXPLORER_OUT)/check_bodies.hooked.o
+	$(EXPLORER_CC) -no-pie $^ -o $@
+
+.PHONY: litmus litmus-deep litmus-relacy litmus-herd explorer-check
+litmus: $(EXPLORER_OUT)/litmus/litmus
+	$<
+
+litmus-deep: $(EXPLORER_OUT)/litmus/litmus
+	$< --quiet --sweep=all
+
+explorer-check: $(EXPLORER_OUT)/check
+	sh explorer/check.sh $<
+
+-include $(wildcard $(EXPLORER_OUT)/*.d $(EXPLORER_OUT)/litmus/*.d)
