@@ -147,11 +147,6 @@ void oracle_disturbed(unsigned cpu, uint64_t times)
     wrong(&(struct record){.fault = ORACLE_DISTURBED, .cpu = cpu, .seen = times});
 }
 
-void oracle_checked(uint64_t count)
-{
-    counts[machine_cpu()].checked += count;
-}
-
 /* ---- pages ---- */
 
 void oracle_page_init(struct oracle_page *page, uint32_t id, uint64_t va)
@@ -310,7 +305,7 @@ static void judge(const struct access *access, bool settled)
                            .stamp = access->stamp, .version = access->version});
 }
 
-void oracle_touch(struct oracle_page *page, unsigned cpu, unsigned pick, bool store)
+void oracle_touch(struct oracle_page *page, unsigned cpu, unsigned pick)
 {
     struct access access = {.page = page, .cpu = cpu};
     uint64_t va = page->va, after;
@@ -318,7 +313,7 @@ void oracle_touch(struct oracle_page *page, unsigned cpu, unsigned pick, bool st
     access.version = ktlb_load_acquire(&page->version);
     access.stamp = ktlb_load_relaxed(&page->stamp);
     if ((pick & 6) == 0 && oracle_words() > 1) {
-        access.store = store && !(pick & 1);
+        access.store = !(pick & 1);
         access.word = 1 + (access.store ? cpu : pick >> 3) % (oracle_words() - 1);
         va += access.word * sizeof(uint64_t);
     }

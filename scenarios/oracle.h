@@ -76,13 +76,10 @@ void oracle_poison(const struct machine_frame *frame);
 
 /* ---- accesses, on the CPU that runs this, through its TLB ---- */
 
-/* @pick chooses what kind of access: a load of the stamp mostly, a load of a canary, a store of one.
- * @store false: loads only. */
-void oracle_touch(struct oracle_page *page, unsigned cpu, unsigned pick, bool store);
+/* @pick chooses what kind of access: a load of the stamp mostly, a load of a canary, a store of one. */
+void oracle_touch(struct oracle_page *page, unsigned cpu, unsigned pick);
 
 /* Somebody was interrupted for nothing, @times. */
 void oracle_disturbed(unsigned cpu, uint64_t times);
-/* Count checks of another kind that came out right. */
-void oracle_checked(uint64_t count);
 
 #endif
