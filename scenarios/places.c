@@ -11,7 +11,7 @@
 static void visit(struct scenario_run *run, struct arena *arena)
 {
     machine_switch(arena->space, run->leave_out != LEAVE_SWITCH);
-    stage_burst(run, arena);
+    stage_burst(arena);
 }
 
 /* Leave, laziness, another space straight from there: the switch ends it. */
@@ -57,10 +57,10 @@ void place_switches(struct scenario_run *run)
         struct arena *arena = &run->arena[round % run->arenas];
 
         machine_switch(arena->space, true);
-        stage_touch(run, arena, 1 + stage_random(stage_size(32, 1)));
+        stage_touch(arena, 1 + stage_random(stage_size(32, 1)));
         if (initiator)
             stage_remap(run, any_arena(run));
-        stage_touch(run, arena, 1 + stage_random(stage_size(32, 1)));
+        stage_touch(arena, 1 + stage_random(stage_size(32, 1)));
         if (round % 7 == 0)
             machine_switch(NULL, true);
     }
@@ -83,13 +83,13 @@ void place_lazy(struct scenario_run *run)
     }
     machine_switch(arena->space, true);
     while (stage_going_on(run, &turn)) {
-        stage_burst(run, arena);
+        stage_burst(arena);
         ktlb_lazy_enter();
         stage_await_edit(run, stage_size(400, 2));
         if (run->leave_out == LEAVE_LAZY)
-            stage_burst(run, arena);
+            stage_burst(arena);
         ktlb_lazy_leave();
-        stage_burst(run, arena);
+        stage_burst(arena);
     }
     machine_switch(NULL, true);
 }
@@ -118,12 +118,12 @@ void place_undisturbed(struct scenario_run *run)
         stage_await(&run->signal[0], run->cpus);
         for (uint64_t round = 0; round < run->rounds; round++) {
             stage_remap(run, arena);
-            stage_burst(run, arena);
+            stage_burst(arena);
         }
         stage_through(run);
     } else {
         while (stage_going_on(run, &turn))
-            stage_burst(run, arena);
+            stage_burst(arena);
     }
     after = disturbances();
     if (machine_cpu() >= run->initiators && after != before)
@@ -133,15 +133,6 @@ void place_undisturbed(struct scenario_run *run)
 
 /* ---- coming and going ---- */
 
-/* What a control left out, done at last, so that the CPU is of use to the next scenario. */
-static void come_online_after_all(void)
-{
-    ktlb_irq irq = ktlb_port_irq_save();
-
-    ktlb_cpu_online();
-    ktlb_port_irq_restore(irq);
-}
-
 static void go_and_come(struct scenario_run *run)
 {
     bool honest = run->leave_out != LEAVE_ONLINE;
@@ -149,12 +140,12 @@ static void go_and_come(struct scenario_run *run)
     machine_offline();
     stage_await_edit(run, stage_size(400, 2));
     machine_online(honest);
-    stage_burst(run, &run->arena[0]);
+    stage_burst(&run->arena[0]);
     if (honest)
         return;
     stage_await_edit(run, stage_size(400, 2));
-    stage_burst(run, &run->arena[0]);
-    come_online_after_all();
+    stage_burst(&run->arena[0]);
+    machine_online(true); /* for the next scenario */
 }
 
 /* Kernel pages change while CPUs come and go; in between they are in a user space that changes as well. */
@@ -168,12 +159,12 @@ void place_hotplug(struct scenario_run *run)
         if (initiator) {
             stage_remap(run, round % 4 == 3 ? user : kernel);
         } else {
-            stage_burst(run, kernel);
+            stage_burst(kernel);
             go_and_come(run);
         }
         machine_switch(user->space, true);
-        stage_burst(run, user);
-        stage_burst(run, kernel);
+        stage_burst(user);
+        stage_burst(kernel);
         machine_switch(NULL, true);
     }
     if (initiator)

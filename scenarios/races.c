@@ -26,12 +26,12 @@ void race_shared_ack(struct scenario_run *run)
     while (stage_going_on(run, &turn)) {
         ktlb_irq irq = ktlb_port_irq_save();
 
-        stage_burst(run, arena);
+        stage_burst(arena);
         stage_await_edit(run, stage_size(100, 1));
         ktlb_poll();
-        stage_burst(run, arena);
+        stage_burst(arena);
         ktlb_port_irq_restore(irq);
-        stage_burst(run, arena);
+        stage_burst(arena);
     }
     machine_switch(NULL, true);
 }
@@ -69,7 +69,7 @@ void race_foreign_interrupt(struct scenario_run *run)
     machine_switch(arena->space, true);
     while (stage_going_on(run, &turn)) {
         interrupt_somebody(run);
-        stage_burst(run, arena);
+        stage_burst(arena);
     }
     machine_switch(NULL, true);
 }
@@ -114,7 +114,7 @@ static void send_too_many(struct scenario_run *run, unsigned sender, unsigned co
         edit_dispatch(edit);
     }
     ktlb_rmw_add_relaxed(&run->signal[SENT], 1);
-    stage_burst(run, arena);
+    stage_burst(arena);
     for (unsigned i = 0; i < count; i++)
         edit_finish(&letters[sender][i]);
     ktlb_rmw_add_relaxed(&run->signal[ANSWERED], 1);
@@ -126,12 +126,12 @@ static void be_deaf(struct scenario_run *run, uint64_t round)
     struct arena *arena = &run->arena[0];
     ktlb_irq irq = ktlb_port_irq_save();
 
-    stage_burst(run, arena);
+    stage_burst(arena);
     ktlb_rmw_add_relaxed(&run->signal[DEAF], 1);
     stage_await(&run->signal[SENT], run->initiators * round);
-    stage_burst(run, arena);
+    stage_burst(arena);
     ktlb_port_irq_restore(irq);
-    stage_burst(run, arena);
+    stage_burst(arena);
     /* Not deaf again before the answers are in: the senders' next round waits for ours. */
     stage_await(&run->signal[ANSWERED], run->initiators * round);
 }

@@ -354,12 +354,11 @@ void stage_mix(struct scenario_run *run, struct arena *arena, unsigned count, un
 
 /* ---- readers ---- */
 
-void stage_touch(struct scenario_run *run, struct arena *arena, unsigned count)
+void stage_touch(struct arena *arena, unsigned count)
 {
     unsigned cpu = machine_cpu();
     struct stage_cpu *self = &cpus[cpu];
 
-    (void)run;
     for (unsigned i = 0; i < count; i++) {
         uint64_t word = random_word(self);
 
@@ -367,9 +366,9 @@ void stage_touch(struct scenario_run *run, struct arena *arena, unsigned count)
     }
 }
 
-void stage_burst(struct scenario_run *run, struct arena *arena)
+void stage_burst(struct arena *arena)
 {
-    stage_touch(run, arena, stage_size(64, 1));
+    stage_touch(arena, stage_size(64, 1));
     machine_relax();
 }
 
@@ -382,12 +381,12 @@ void stage_storm(struct scenario_run *run, void (*edit)(struct scenario_run *run
     if (machine_cpu() < run->initiators) {
         for (uint64_t round = 0; round < run->rounds; round++) {
             edit(run, arena);
-            stage_burst(run, arena);
+            stage_burst(arena);
         }
         stage_through(run);
     } else {
         while (stage_going_on(run, &turn))
-            stage_burst(run, arena);
+            stage_burst(arena);
     }
     machine_switch(NULL, true);
 }
@@ -427,7 +426,7 @@ static void arena_fill(struct scenario_run *run, struct arena *arena)
 }
 
 /* Take out what is left, and make sure no CPU remembers any of it, controls included. */
-static void arena_close(struct scenario_run *run, struct arena *arena)
+static void arena_close(struct arena *arena)
 {
     struct ktlb_node *frames = NULL;
 
@@ -481,6 +480,6 @@ void stage_run(struct scenario_run *run)
     if (run->scenario->close)
         run->scenario->close(run);
     for (unsigned i = 0; i < run->arenas; i++)
-        arena_close(run, &run->arena[i]);
+        arena_close(&run->arena[i]);
     give_back_recycled();
 }

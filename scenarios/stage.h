@@ -109,9 +109,9 @@ void stage_mix(struct scenario_run *run, struct arena *arena, unsigned count, un
 /* ---- readers ---- */
 
 /* @count checked accesses to pages of @arena chosen at random. */
-void stage_touch(struct scenario_run *run, struct arena *arena, unsigned count);
+void stage_touch(struct arena *arena, unsigned count);
 /* A burst of them, and a breath. */
-void stage_burst(struct scenario_run *run, struct arena *arena);
+void stage_burst(struct arena *arena);
 
 /* Whether initiators are still at work; a reader's loop. @turn counts the reader's turns, from 0. */
 bool stage_going_on(struct scenario_run *run, unsigned *turn);

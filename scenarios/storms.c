@@ -23,11 +23,11 @@ void storm_remap(struct scenario_run *run)
 /* ---- frames that go to somebody else at once ---- */
 
 /* A reader that takes no interrupt for a whole burst: the longer the wait that an early free does not do. */
-static void masked_burst(struct scenario_run *run, struct arena *arena)
+static void masked_burst(struct arena *arena)
 {
     ktlb_irq irq = ktlb_port_irq_save();
 
-    stage_touch(run, arena, stage_size(64, 2));
+    stage_touch(arena, stage_size(64, 2));
     ktlb_poll();
     ktlb_port_irq_restore(irq);
     machine_relax();
@@ -43,12 +43,12 @@ void storm_reuse(struct scenario_run *run)
     if (machine_cpu() < run->initiators) {
         for (uint64_t round = 0; round < run->rounds; round++) {
             stage_flip(run, &run->arena[round % run->arenas]);
-            stage_burst(run, home);
+            stage_burst(home);
         }
         stage_through(run);
     } else {
         while (stage_going_on(run, &turn))
-            masked_burst(run, home);
+            masked_burst(home);
     }
     machine_switch(NULL, true);
 }
@@ -102,12 +102,12 @@ void storm_kernel(struct scenario_run *run)
 
     for (uint64_t round = 0; initiator ? round < run->rounds : stage_going_on(run, &turn); round++) {
         machine_switch(round & 1 ? run->arena[1].space : NULL, true);
-        stage_burst(run, &run->arena[0]);
+        stage_burst(&run->arena[0]);
         if (initiator)
             stretch(run, &run->arena[0]);
-        stage_burst(run, &run->arena[0]);
+        stage_burst(&run->arena[0]);
         if (round & 1)
-            stage_touch(run, &run->arena[1], 1);
+            stage_touch(&run->arena[1], 1);
     }
     if (initiator)
         stage_through(run);
@@ -167,7 +167,7 @@ void storm_walk(struct scenario_run *run)
     }
     machine_switch(arena->space, true);
     while (stage_going_on(run, &turn)) {
-        stage_burst(run, arena);
+        stage_burst(arena);
         ktlb_lazy_enter();
         stage_await_edit(run, stage_size(200, 1));
         ktlb_lazy_leave();
@@ -378,7 +378,7 @@ void storm_flights(struct scenario_run *run)
     machine_switch(arena->space, true);
     if (machine_cpu() >= run->initiators) {
         while (stage_going_on(run, &turn))
-            stage_burst(run, arena);
+            stage_burst(arena);
         machine_switch(NULL, true);
         return;
     }
@@ -386,7 +386,7 @@ void storm_flights(struct scenario_run *run)
         struct edit *edit = &flights[machine_cpu()][round % count];
 
         if (flying[round % count] && !edit_done(edit)) {
-            stage_burst(run, arena);
+            stage_burst(arena);
             continue;
         }
         if (flying[round % count])
