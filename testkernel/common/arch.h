@@ -63,9 +63,9 @@ void arch_describe(struct machine *machine);
 /* Make @cpu this CPU's own record: from here on arch_cpu() returns it. */
 void arch_cpu_attach(struct cpu *cpu);
 struct cpu *arch_cpu(void);
-/* Start cpus[@number] on @stack_end; it calls kernel_cpu_main(). One at a time; the caller waits for it to show up,
- * and calls again if it does not. */
-void arch_cpu_start(unsigned number, void *stack_end);
+/* Start cpus[@number] on @stack_end; it calls kernel_cpu_main(). One at a time: the caller waits for it to show up, and
+ * after a while calls with @again, for machines on which a request to start may be lost. */
+void arch_cpu_start(unsigned number, void *stack_end, bool again);
 /* All CPUs have started: drop what was only there for that, and what this CPU's TLB holds of it. */
 void arch_boot_mappings_drop(void);
 

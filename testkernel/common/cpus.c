@@ -197,7 +197,7 @@ void kernel_cpu_main(void)
 
     ktlb_store_release_u32(&cpu->started, 1);
     while (!ktlb_load_acquire_u32(&all_started)) /* ended by the first CPU */
-        arch_pause();
+        arch_wait();
     arch_boot_mappings_drop();
     ktlb_cpu_online();
     cpu->online = true;
@@ -205,32 +205,46 @@ void kernel_cpu_main(void)
     cpu_idle();
 }
 
-static void wait_started(unsigned number, uint32_t stage)
+/* Wait until @number is at @stage; false: not for @milliseconds. */
+static bool wait_started(unsigned number, uint32_t stage, unsigned milliseconds)
 {
     uint64_t began = arch_clock();
 
     while (ktlb_load_acquire_u32(&cpus[number].started) < stage) {
-        if (arch_clock() - began > 5000 * arch_clock_per_ms())
-            kernel_panic("CPU %u (hardware %lx) does not start", number, cpus[number].hardware);
+        if (arch_clock() - began > milliseconds * arch_clock_per_ms())
+            return false;
         arch_pause();
+    }
+    return true;
+}
+
+static void start(unsigned number)
+{
+    char *stack = frames_boot(STACK_SIZE, 64);
+
+    cpus[number].stack = stack;
+    *(uint64_t *)(void *)stack = MACHINE_POISON;
+    arch_cpu_start(number, stack + STACK_SIZE, false);
+    for (unsigned tries = 0; !wait_started(number, 1, 50); tries++) {
+        if (tries == 200)
+            kernel_panic("CPU %u (hardware %lx) does not start", number, cpus[number].hardware);
+        arch_cpu_start(number, stack + STACK_SIZE, true);
     }
 }
 
 void cpus_start(unsigned count)
 {
     ktlb_store_release_u32(&cpus[0].started, 2);
-    for (unsigned i = 1; i < count; i++) {
-        cpus[i].stack = frames_boot(STACK_SIZE, 64);
-        *(uint64_t *)(void *)cpus[i].stack = MACHINE_POISON;
-        arch_cpu_start(i, cpus[i].stack + STACK_SIZE);
-        wait_started(i, 1);
-    }
+    for (unsigned i = 1; i < count; i++)
+        start(i);
     arch_boot_mappings_drop();
     ktlb_cpu_online();
     cpus[0].online = true;
     ktlb_store_release_u32(&all_started, 1);
+    wake(1, count);
     for (unsigned i = 1; i < count; i++)
-        wait_started(i, 2);
+        if (!wait_started(i, 2, 10000))
+            kernel_panic("CPU %u started, but does not come online", i);
 }
 
 /* ---- going and coming ---- */

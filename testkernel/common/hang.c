@@ -22,6 +22,18 @@ void kernel_exit(bool success)
     arch_exit(success);
 }
 
+void kernel_refuse(const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+
+    va_start(arguments, format);
+    format_text(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    console_print("error: %s\n", text);
+    kernel_exit(false);
+}
+
 static void print_where(const struct context *at)
 {
     uint64_t frame = at->frame;

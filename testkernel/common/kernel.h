@@ -96,6 +96,7 @@ uint64_t random_next(uint64_t *state);
 
 /* hang.c */
 void watchdog_look(void);
+_Noreturn void kernel_refuse(const char *format, ...) KTLB_PRINTF(1, 2); /* what was asked for cannot be */
 _Noreturn void kernel_panic(const char *format, ...) KTLB_PRINTF(1, 2);
 _Noreturn void kernel_die(const struct context *context, const char *what);
 _Noreturn void kernel_exit(bool success);

@@ -36,7 +36,7 @@ static void number_set(const char *name, const char *text, uint64_t *value, uint
         number = number * 10 + digit;
     }
     if (!good || number < min || number > max)
-        kernel_panic("%s=%s: a number from %lu to %lu is wanted", name, text, min, max);
+        kernel_refuse("%s=%s: a number from %lu to %lu is wanted", name, text, min, max);
     *value = number;
 }
 
@@ -48,7 +48,7 @@ static void text_set(const char *name, const char *text, char *value, size_t siz
         value[i] = text[i];
     value[i] = '\0';
     if (!i || text[i])
-        kernel_panic("%s=%s: up to %lu characters are wanted", name, text, size - 1);
+        kernel_refuse("%s=%s: up to %lu characters are wanted", name, text, size - 1);
 }
 
 static void option_set(const char *name, const char *value)
@@ -67,7 +67,7 @@ static void option_set(const char *name, const char *value)
     else if (text_equal(name, "progress") && (text_equal(value, "tty") || text_equal(value, "lines")))
         options.progress_tty = value[0] == 't';
     else if (!arch_option(name, value))
-        kernel_panic("%s%s%s: no such option or no such value; known are: %s%s", name, *value ? "=" : "", value, known,
+        kernel_refuse("%s%s%s: no such option or no such value; known are: %s%s", name, *value ? "=" : "", value, known,
                      arch_option_names);
 }
 
@@ -106,7 +106,7 @@ static void library_init(void)
         config.memory = frames_boot(config.memory_size, KTLB_CACHE_LINE);
     status = ktlb_init(&config);
     if (!config.memory_size || status != KTLB_OK)
-        kernel_panic("ktlb_init, protocol=%s: %s", options.protocol,
+        kernel_refuse("ktlb_init, protocol=%s: %s", options.protocol,
                      ktlb_status_text(config.memory_size ? status : KTLB_BAD_PROTOCOL));
 }
 
@@ -122,7 +122,7 @@ static void cpus_init(void)
     found = arch_cpus_find(limit);
     cpus_count = found < limit ? found : limit;
     if (options.cpus > found)
-        kernel_panic("cpus=%lu, but the machine has %u", options.cpus, found);
+        kernel_refuse("cpus=%lu, but the machine has %u", options.cpus, found);
     if (!options.cpus && found > limit)
         console_print("%u CPUs found, %u used: build with more (CPUS_MAX)\n", found, limit);
 }
@@ -168,7 +168,7 @@ void kernel_main(const struct boot *boot)
 {
     options_parse(boot->command_line);
     if (boot->memory_start >= boot->memory_end)
-        kernel_panic("the boot loader named no memory");
+        kernel_refuse("the boot loader named no memory");
     frames_init(boot->memory_start, boot->memory_end);
     cpus_init();
     machine_init();

@@ -70,7 +70,7 @@ void apic_find(void)
 {
     x86.use_x2apic = x86.want_apic == 2 || (x86.want_apic < 0 && x86.x2apic);
     if (x86.use_x2apic && !x86.x2apic)
-        kernel_panic("apic=x2, but this CPU has no x2APIC; leave the option out or say apic=x");
+        kernel_refuse("apic=x2, but this CPU has no x2APIC; leave the option out or say apic=x");
 }
 
 void apic_enable(void)
@@ -158,16 +158,20 @@ void *x86_start_stack;
 struct cpu *x86_start_cpu;
 extern const char x86_trampoline[], x86_trampoline_end[];
 
-void arch_cpu_start(unsigned number, void *stack_end)
+void arch_cpu_start(unsigned number, void *stack_end, bool again)
 {
+    uint64_t began;
+
     x86_start_stack = stack_end;
     x86_start_cpu = &cpus[number];
     memcpy(direct(TRAMPOLINE), (const void *)(DIRECT_BASE + (uintptr_t)x86_trampoline),
            (size_t)(x86_trampoline_end - x86_trampoline));
     apic_fence();
-    apic_send(number, COMMAND_INIT);
-    pit_wait(1); /* the manuals say 10; emulators need none, and no CPU of the last twenty years more than this */
-    apic_send(number, COMMAND_START);
-    pit_wait(1);
+    if (!again) {
+        apic_send(number, COMMAND_INIT);
+        /* The manuals say 10 ms; no processor of the last twenty years needs more than this, and emulators nothing. */
+        for (began = arch_clock(); arch_clock() - began < x86.clock_per_ms / 5;)
+            arch_pause();
+    }
     apic_send(number, COMMAND_START); /* ignored by a CPU that runs */
 }

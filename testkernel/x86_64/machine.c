@@ -195,7 +195,7 @@ void arch_describe(struct machine *m)
 {
     x86.use_pcid = x86.want_pcid != 0 && x86.pcid;
     if (x86.want_pcid == 1 && !x86.pcid)
-        kernel_panic("pcid=1, but this CPU has no PCID; leave the option out or say pcid=0");
+        kernel_refuse("pcid=1, but this CPU has no PCID; leave the option out or say pcid=0");
     paging_enable();
     m->name = x86.qemu ? "qemu x86_64" : x86.bochs ? "bochs x86_64" : "x86_64";
     m->asids = x86.use_pcid ? 6 : 0;
@@ -231,7 +231,11 @@ int arch_console_read(void)
 
 void arch_exit(bool success)
 {
-    while (!(inb(UART + 5) & 0x40)) /* everything is out */
+    uint64_t began;
+
+    while (!(inb(UART + 5) & 0x40)) /* everything is out, says the UART; Bochs' says so one character early */
+        arch_pause();
+    for (began = arch_clock(); arch_clock() - began < 2 * x86.clock_per_ms;)
         arch_pause();
     if (!x86.bochs)
         outb(EXIT_QEMU, success ? EXIT_SUCCESS_VALUE : EXIT_FAILURE_VALUE);
