@@ -18,7 +18,8 @@ KERNEL_OBJECTS = $(KERNEL_SOURCES:%.c=$(KERNEL_DIR)/%.o) $(KERNEL_DIR)/testkerne
 KERNEL_CFLAGS = -std=c11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
     -fno-stack-protector -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fcf-protection=none \
     -Wall -Wextra -Wconversion -Werror -I. -Iinclude -Isource \
-    -DKTLB_CONFIG_HEADER='"testkernel/common/config.h"' -DKTLB_CPUS_MAX=$(CPUS_MAX) $(KERNEL_EXTRA)
+    -DKTLB_CONFIG_HEADER='"testkernel/common/config.h"' -DKTLB_CPUS_MAX=$(CPUS_MAX) \
+    -DKTLB_X86_64_INSTRUCTIONS_HEADER='"testkernel/x86_64/instructions.h"' $(KERNEL_EXTRA)
 
 .PHONY: testkernel iso
 testkernel: $(TESTKERNEL)

@@ -8,4 +8,9 @@ _Noreturn void kernel_panic(const char *format, ...) __attribute__((format(print
 
 #define KTLB_PANIC(rule) kernel_panic("%s", rule)
 
+/* A turn may halt for a while here (machine_relax): this is some seconds of the host at most. */
+#ifndef KTLB_STALL_SPINS
+#define KTLB_STALL_SPINS (1u << 21)
+#endif
+
 #endif

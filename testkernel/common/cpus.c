@@ -8,7 +8,8 @@
 
 #define TICK_NS 10000000u      /* between ticks: the watchdog's grain */
 #define RELAX_NS 100000u       /* the halt of a CPU that waits */
-#define RELAX_SPINS 256u       /* turns before it halts */
+#define RELAX_SPINS 128u       /* turns before it halts */
+#define RELAX_AGAIN 32u        /* turns before it halts again */
 #define RELAX_GAP_US 20u       /* turns further apart than this are not of one wait. guess */
 /* A seeded tick comes within this, per busy CPU: long enough to get something done in between, short enough for some
  * ticks inside every batch. guess: a batch is in the order of 2000 instructions, each of which takes 1 ns. */
@@ -86,7 +87,7 @@ void machine_relax(void)
     cpu->relaxed_at = now;
     if (++cpu->relaxed < RELAX_SPINS)
         return;
-    cpu->relaxed = RELAX_SPINS - 2;
+    cpu->relaxed = RELAX_SPINS - RELAX_AGAIN;
     arch_irq_save();
     arch_timer_arm(RELAX_NS);
     arch_wait();

@@ -56,16 +56,17 @@ entry:
     add $0x200000, %eax
     add $8, %edi
     loop 3b
-    movl $PHYSICAL(identity_directory) + 3, PHYSICAL(identity_pointers)
-    movl $PHYSICAL(direct_directories) + 0x0003, PHYSICAL(direct_pointers)
-    movl $PHYSICAL(direct_directories) + 0x1003, PHYSICAL(direct_pointers) + 8
-    movl $PHYSICAL(direct_directories) + 0x2003, PHYSICAL(direct_pointers) + 16
-    movl $PHYSICAL(direct_directories) + 0x3003, PHYSICAL(direct_pointers) + 24
-    movl $PHYSICAL(direct_directories) + 0x0003, PHYSICAL(window_pointers) + 510 * 8
-    movl $PHYSICAL(identity_pointers) + 3, PHYSICAL(x86_kernel_root)
-    movl $PHYSICAL(direct_pointers) + 3, PHYSICAL(x86_kernel_root) + 256 * 8
-    movl $PHYSICAL(window_pointers) + 3, PHYSICAL(x86_kernel_root) + 511 * 8
-    movl $PHYSICAL(region_pointers) + 3, PHYSICAL(x86_kernel_root) + KERNEL_REGION_SLOT * 8
+    /* Tables above them: present, writable, accessed (0x23). */
+    movl $PHYSICAL(identity_directory) + 0x23, PHYSICAL(identity_pointers)
+    movl $PHYSICAL(direct_directories) + 0x0023, PHYSICAL(direct_pointers)
+    movl $PHYSICAL(direct_directories) + 0x1023, PHYSICAL(direct_pointers) + 8
+    movl $PHYSICAL(direct_directories) + 0x2023, PHYSICAL(direct_pointers) + 16
+    movl $PHYSICAL(direct_directories) + 0x3023, PHYSICAL(direct_pointers) + 24
+    movl $PHYSICAL(direct_directories) + 0x0023, PHYSICAL(window_pointers) + 510 * 8
+    movl $PHYSICAL(identity_pointers) + 0x23, PHYSICAL(x86_kernel_root)
+    movl $PHYSICAL(direct_pointers) + 0x23, PHYSICAL(x86_kernel_root) + 256 * 8
+    movl $PHYSICAL(window_pointers) + 0x23, PHYSICAL(x86_kernel_root) + 511 * 8
+    movl $PHYSICAL(region_pointers) + 0x23, PHYSICAL(x86_kernel_root) + KERNEL_REGION_SLOT * 8
     xor %esi, %esi
 
     /* Both kinds of CPU come through here; %esi: 0 for the first. */

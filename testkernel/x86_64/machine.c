@@ -278,7 +278,7 @@ void arch_wait(void)
 
 void arch_pause(void)
 {
-    ktlb_x86_pause();
+    x86_pause();
 }
 
 void arch_stop(void)
