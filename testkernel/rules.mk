@@ -31,8 +31,8 @@ $(KERNEL_DIR)/%.o: %.c $(KERNEL_DIR)/flags
 	$(CC) $(KERNEL_CFLAGS) -MMD -MP -c $< -o $@
 
 # A loop that fills memory must not become a call of memset, least of all in memset.
-$(KERNEL_DIR)/testkernel/common/string.o: KERNEL_CFLAGS += -fno-builtin -fno-tree-loop-distribute-patterns \
-    -Wno-ignored-optimization-argument
+$(KERNEL_DIR)/testkernel/common/string.o: KERNEL_CFLAGS += -fno-builtin \
+    $(shell $(CC) -fno-tree-loop-distribute-patterns -E -x c /dev/null >/dev/null 2>&1 && echo -fno-tree-loop-distribute-patterns)
 
 $(KERNEL_DIR)/testkernel/x86_64/boot.o: testkernel/x86_64/boot.S testkernel/x86_64/layout.h
 	@mkdir -p $(@D)
