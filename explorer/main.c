@@ -154,6 +154,8 @@ static void summary(const struct ex_case *c, const struct ex_result *r, double s
     printf(")");
     if (r->bounded)
         printf(", bounds took a choice away %llu times", (unsigned long long)r->bounded);
+    if (r->sc_accesses)
+        printf(", with seq_cst accesses (stricter than RC11: README)");
     printf(", %.1f steps each, %u outcomes, %.2f s\n",
            r->executions ? (double)r->steps / (double)r->executions : 0.0, r->outcome_count, seconds);
 }

@@ -29,7 +29,7 @@
 #define GRANULE 8u
 
 /* What a release publishes and an acquire takes over. Never changed once made, so it may be shared. */
-struct view {
+struct ex_view {
     uint32_t clock[EX_CPUS_MAX];
     uint32_t count;
     uint32_t latest[];
@@ -37,7 +37,7 @@ struct view {
 
 struct message {
     struct message *older, *newer; /* modification order */
-    const struct view *view;       /* null: synchronises nothing */
+    const struct ex_view *view;       /* null: synchronises nothing */
     uint64_t value;
     uint64_t stamp;                /* order of creation, over all locations */
     uint32_t place;                /* modification order as a number */
@@ -78,7 +78,7 @@ struct cpu {
     uint32_t acquirable_clock[EX_CPUS_MAX]; /* what an acquire fence would take over */
     uint32_t latest[LOCATIONS_MAX];
     uint32_t acquirable[LOCATIONS_MAX];
-    const struct view *released;   /* at the last release fence */
+    const struct ex_view *released;   /* at the last release fence */
 };
 
 static struct cpu cpus[EX_CPUS_MAX];
@@ -144,28 +144,28 @@ static void join(uint32_t *into, const uint32_t *from, unsigned count)
         into[i] = max32(into[i], from[i]);
 }
 
-static struct view *view_new(unsigned count)
+static struct ex_view *view_new(unsigned count)
 {
-    struct view *view = arena_take(sizeof(*view) + count * sizeof(view->latest[0]));
+    struct ex_view *view = arena_take(sizeof(*view) + count * sizeof(view->latest[0]));
     view->count = count;
     return view;
 }
 
-static const struct view *view_of(const struct cpu *cpu)
+static const struct ex_view *view_of(const struct cpu *cpu)
 {
-    struct view *view = view_new(location_count);
+    struct ex_view *view = view_new(location_count);
     memcpy(view->clock, cpu->clock, sizeof(view->clock));
     memcpy(view->latest, cpu->latest, location_count * sizeof(view->latest[0]));
     return view;
 }
 
-static const struct view *view_join(const struct view *a, const struct view *b)
+static const struct ex_view *view_join(const struct ex_view *a, const struct ex_view *b)
 {
     if (!a || !b || a == b)
         return a ? a : b;
     if (a->count < b->count)
         return view_join(b, a);
-    struct view *view = view_new(a->count);
+    struct ex_view *view = view_new(a->count);
     memcpy(view->clock, a->clock, sizeof(view->clock));
     memcpy(view->latest, a->latest, a->count * sizeof(view->latest[0]));
     join(view->clock, b->clock, cpu_count);
@@ -393,7 +393,7 @@ static bool releases(int order)
     return order == __ATOMIC_RELEASE || order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST;
 }
 
-static void take_over(uint32_t *clock, uint32_t *latest, const struct view *view)
+static void take_over(uint32_t *clock, uint32_t *latest, const struct ex_view *view)
 {
     if (!view)
         return;
@@ -693,6 +693,39 @@ uint64_t ex_walk(const void *address, unsigned size)
                    m->newer ? " (old)" : "");
     search_did(&(struct step){STEP_ACCESS, true, false, false, where});
     return m->value;
+}
+
+const struct ex_view *ex_view_released(void)
+{
+    return ex_running() ? cpus[ex_cpu()].released : NULL;
+}
+
+const struct ex_view *ex_view_current(void)
+{
+    if (!ex_running())
+        return NULL;
+    struct cpu *cpu = &cpus[ex_cpu()];
+    const struct ex_view *view = view_of(cpu);
+    cpu->clock[cpu - cpus]++; /* what the CPU does next is not part of it */
+    return view;
+}
+
+const struct ex_view *ex_view_join(const struct ex_view *a, const struct ex_view *b)
+{
+    return view_join(a, b);
+}
+
+void ex_view_observe(const struct ex_view *view)
+{
+    struct cpu *cpu = &cpus[ex_cpu()];
+    take_over(cpu->acquirable_clock, cpu->acquirable, view);
+}
+
+void ex_view_acquire(const struct ex_view *view)
+{
+    struct cpu *cpu = &cpus[ex_cpu()];
+    ex_view_observe(view);
+    take_over(cpu->clock, cpu->latest, view);
 }
 
 void ex_forget(const void *base, size_t size)

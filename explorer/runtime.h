@@ -97,6 +97,17 @@ void ex_fence(int order);
    that CPU, and neither its view nor the race check is touched. */
 uint64_t ex_walk(const void *address, unsigned size);
 
+/* Views as things, for what the machine carries from one CPU to another beside memory (an interrupt, a broadcast,
+   its completion). `released`: what a relaxed store would publish now, that is, what came before the last release
+   or seq_cst fence. `current`: what a release store would. Null is the view of nothing. They live as long as the
+   execution. `acquire` takes a view over at once; `observe` leaves it to the next acquire fence. */
+struct ex_view;
+const struct ex_view *ex_view_released(void);
+const struct ex_view *ex_view_current(void);
+const struct ex_view *ex_view_join(const struct ex_view *a, const struct ex_view *b);
+void ex_view_acquire(const struct ex_view *view);
+void ex_view_observe(const struct ex_view *view);
+
 /* The memory begins a new life: histories and race records are dropped, its present bytes are its initial
    value. For frames that are freed and reused, when the machine says the hand-over is complete. */
 void ex_forget(const void *base, size_t size);
@@ -126,7 +137,7 @@ struct ex_options {
     const char *replay;
 };
 
-#define EX_OUTCOMES_MAX 256u
+#define EX_OUTCOMES_MAX 1024u
 #define EX_OUTCOME_SIZE 48u
 
 struct ex_result {
@@ -140,6 +151,7 @@ struct ex_result {
     uint64_t violations;
     uint64_t races;          /* of those, data races */
     uint64_t steps;
+    bool sc_accesses;        /* seq_cst accesses (not fences) were made: judged more strictly than RC11 does */
     bool exhausted;          /* the search came to its end by itself */
     unsigned outcome_count;
     char outcomes[EX_OUTCOMES_MAX][EX_OUTCOME_SIZE];

@@ -284,6 +284,8 @@ static void disturb_sleepers(void)
 void search_did(const struct step *done)
 {
     step_done = *done;
+    if (done->sc && done->kind == STEP_ACCESS)
+        result->sc_accesses = true;
 }
 
 void search_did_anything(void)
@@ -556,22 +558,18 @@ void ex_relax(void)
     struct cpu *c = &cpus[current];
     if (which->idle && which->idle(current))
         c->progressed = true;
-    if (same_round(c)) {
-        c->stutters++;
-        if (options.mode == EX_EXHAUSTIVE && !replaying)
-            abandon(STUTTER);
-    } else {
-        c->stutters = 0;
-    }
-    bool again = c->progressed;
+    bool again = c->progressed || c->poked, same = same_round(c);
     round_over(c);
+    c->stutters = same ? c->stutters + 1 : 0;
     c->yielded = true;
     c->priority = lowest_priority--;
-    if (!again && !c->poked && !news_for(c)) {
+    if (!again && !news_for(c)) {
         c->next = (struct step){.kind = STEP_NONE};
         c->state = WAITING;
         hand_over();
         c->state = READY;
+    } else if (same && options.mode == EX_EXHAUSTIVE && !replaying) {
+        abandon(STUTTER); /* there was something newer to read: that choice is explored elsewhere */
     }
     c->progressed = c->poked;
     c->poked = false;

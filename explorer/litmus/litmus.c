@@ -165,10 +165,65 @@ static void sweep(const struct lit_test *shape, uint64_t limit)
     count(bad == 0);
 }
 
+/* ---- programs nobody thought of ---- */
+
+static uint64_t random_state;
+
+static unsigned random_below(unsigned n)
+{
+    random_state = random_state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    return (unsigned)((random_state >> 33) % n);
+}
+
+static int random_statement(char *out, unsigned threads)
+{
+    static const char *const plain[] = {"a=1", "a"};
+    char where = "xyz"[random_below(threads > 2 ? 2 : 3)];
+    switch (random_below(12)) {
+    case 0: case 1: case 2: case 3:
+        return sprintf(out, "%c%s=%u", where, store_orders[random_below(3)], 1 + random_below(2));
+    case 4: case 5: case 6: case 7: return sprintf(out, "%c%s", where, load_orders[random_below(3)]);
+    case 8: return sprintf(out, "%c%s+1", where, update_orders[random_below(5)]);
+    case 9: return sprintf(out, "%c%s?%u:3", where, update_orders[random_below(5)], random_below(2));
+    case 10: return sprintf(out, "F%s", fence_orders[1 + random_below(4)]);
+    default: return random_below(6) ? sprintf(out, "F.sc") : sprintf(out, "%s", plain[random_below(2)]);
+    }
+}
+
+static void random_program(char *out)
+{
+    unsigned threads = 2 + random_below(3), most = threads == 2 ? 4 : threads == 3 ? 3 : 2;
+    for (unsigned t = 0; t < threads; t++) {
+        unsigned count = 1 + random_below(most);
+        for (unsigned i = 0; i < count; i++) {
+            out += random_statement(out, threads);
+            *out++ = i + 1 < count ? ';' : '|';
+        }
+    }
+    sprintf(out - 1, "@xy");
+}
+
+static void fuzz(uint64_t programs, uint64_t seed)
+{
+    uint64_t bad = 0, done = 0;
+    unsigned more = 0;
+    char text[256];
+    for (; done < programs && bad < 3; done++) {
+        random_state = (seed + done) * UINT64_C(0x9e3779b97f4a7c15);
+        random_program(text);
+        bad += !check_instance(text, done % 8 == 0, &more);
+    }
+    printf("%-4s %-30s %6llu of %8llu exact, in %u RC11 allows more (seed %llu)\n", bad ? "FAIL" : "ok",
+           "programs at random", (unsigned long long)(done - bad), (unsigned long long)programs, more,
+           (unsigned long long)seed);
+    count(bad == 0);
+}
+
 static void usage(const char *program)
 {
-    printf("usage: %s [--quiet] [--sweep=N] [--program=TEXT] [--list]\n\n"
+    printf("usage: %s [--quiet] [--sweep=N] [--fuzz=N] [--seed=N] [--program=TEXT] [--list]\n\n"
            "  --sweep=N       at most N placements of orders per shape (300); 0: no sweep; all: every one\n"
+           "  --fuzz=N        so many programs at random (300); --seed=N: other ones\n"
            "  --program=TEXT  outcomes of one program, in the notation of litmus.h\n"
            "  --list          name and program of every line, separated by a tab\n"
            "  --quiet         print only what fails\n",
@@ -194,13 +249,17 @@ static int one(const char *text)
 
 int main(int argc, char **argv)
 {
-    uint64_t limit = 300;
+    uint64_t limit = 300, programs = 300, seed = 1;
     bool verbose = true;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--quiet") == 0) {
             verbose = false;
         } else if (strncmp(argv[i], "--sweep=", 8) == 0) {
             limit = strcmp(argv[i] + 8, "all") == 0 ? UINT64_MAX : strtoull(argv[i] + 8, NULL, 10);
+        } else if (strncmp(argv[i], "--fuzz=", 7) == 0) {
+            programs = strtoull(argv[i] + 7, NULL, 10);
+        } else if (strncmp(argv[i], "--seed=", 7) == 0) {
+            seed = strtoull(argv[i] + 7, NULL, 10);
         } else if (strncmp(argv[i], "--program=", 10) == 0) {
             return one(argv[i] + 10);
         } else if (strcmp(argv[i], "--list") == 0) {
@@ -218,6 +277,8 @@ int main(int argc, char **argv)
         count(check_line(&lit_table[i], verbose));
     for (size_t i = 0; i < lit_shapes_count && limit > 0; i++)
         sweep(&lit_shapes[i], limit);
+    if (programs > 0)
+        fuzz(programs, seed);
     printf("%u passed, %u failed\n", passed, failed);
     return failed != 0;
 }

@@ -21,7 +21,7 @@
 #define LIT_STATEMENTS 8u
 #define LIT_LOCATIONS 6u
 #define LIT_STATEMENTS_ALL 26u /* with the initial stores, a bit each in a word */
-#define LIT_OUTCOMES 128u
+#define LIT_OUTCOMES 1024u
 #define LIT_OUTCOME_SIZE 24u
 
 enum lit_op { LIT_STORE, LIT_LOAD, LIT_ADD, LIT_EXCHANGE, LIT_CAS, LIT_FENCE, LIT_IF };
