@@ -11,6 +11,7 @@
 
 BUILD ?= build
 EXPLORER_CC ?= $(CC)
+EXPLORER_CXX ?= g++
 EXPLORER_OUT := $(BUILD)/explorer
 EXPLORER_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wconversion -Werror -fno-pie -Iinclude -I.
 EXPLORER_HOOKED := $(EXPLORER_CFLAGS) -fsanitize=thread -fno-omit-frame-pointer -ffreestanding \
@@ -45,6 +46,22 @@ litmus: $(EXPLORER_OUT)/litmus/litmus
 
 litmus-deep: $(EXPLORER_OUT)/litmus/litmus
 	$< --quiet --sweep=all
+
+# The reference is not ours to keep free of warnings. Its operator new is its own, so it links only what it needs.
+$(EXPLORER_OUT)/litmus/relacy.o: explorer/litmus/relacy.cc explorer/litmus/litmus.h
+	@mkdir -p $(@D)
+	tools/setup g++:g++ relacy-dev:/usr/include/relacy/relacy.hpp
+	$(EXPLORER_CXX) -std=c++11 -O1 -w -fno-pie -c $< -o $@
+
+$(EXPLORER_OUT)/litmus/relacy: $(EXPLORER_OUT)/litmus/relacy.o $(filter-out %/litmus.o %/axioms.o,$(EXPLORER_LITMUS)) \
+                               $(filter-out %/main.o,$(EXPLORER_RUNTIME))
+	$(EXPLORER_CXX) -no-pie $^ -o $@
+
+litmus-relacy: $(EXPLORER_OUT)/litmus/relacy
+	$<
+
+litmus-herd: $(EXPLORER_OUT)/litmus/litmus
+	sh explorer/litmus/herd.sh $< $(EXPLORER_OUT)/herd
 
 explorer-check: $(EXPLORER_OUT)/check
 	sh explorer/check.sh $<
