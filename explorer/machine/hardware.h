@@ -1,0 +1,73 @@
+/*
+ * hardware.h - the explorer's CPUs below the kernel: registers, interrupts, and a TLB that does its worst.
+ *
+ * The TLB is not a set of entries but a set of floors. Whatever a walker could have read from the page table at any
+ * moment since an entry was last invalidated may be cached now; and what it could have read then is every message
+ * of that location not older than this CPU's view was at the invalidation. So for each CPU, tag and page the
+ * hardware remembers one view, and an access may use any translation found at or above it. No fill is ever a
+ * choice of its own, and yet no filling at any time is left out.
+ */
+#ifndef EXPLORER_MACHINE_HARDWARE_H
+#define EXPLORER_MACHINE_HARDWARE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "explorer/runtime.h"
+
+#define ROOTS 6u        /* page-table roots: the kernel's is 0 */
+#define TABLES 12u      /* last-level tables */
+#define TABLE_PAGES 8u  /* pages of each: the rest of a region is never mapped */
+#define REGIONS 4u      /* tables a root can hold */
+#define TAGS 4u
+#define PAGES (REGIONS * TABLE_PAGES)
+#define FRAMES 32u
+
+#define USER_BASE UINT64_C(0x40000000)
+#define KERNEL_BASE UINT64_C(0xffffc00000000000)
+#define PAGE_BITS 12
+#define REGION_BITS 21
+
+/* Entries of both levels: a number, rights, and what it is. Table: the number of a table. */
+#define ENTRY_PRESENT 1u
+#define ENTRY_WRITE 2u
+#define ENTRY_HUGE 4u
+#define ENTRY(number, bits) ((uint64_t)(number) << 8 | (bits))
+#define ENTRY_NUMBER(entry) ((unsigned)((entry) >> 8))
+
+extern uint64_t hardware_directory[ROOTS][REGIONS];
+extern uint64_t hardware_table[TABLES][TABLE_PAGES];
+
+/* What invalidations do not do that the manual says they do. */
+struct hardware_quirks {
+    bool invlpg_keeps_globals; /* TRAPS 15: Alder Lake, with PCID */
+    bool address_ignored;      /* TRAPS 20: an invalidation by address does nothing */
+};
+extern struct hardware_quirks hardware_quirks;
+extern bool hardware_tags, hardware_invpcid; /* does it have PCID, INVPCID */
+
+void hardware_reset(unsigned cpus);
+
+/* The index of a page within its half; is it in the kernel's half. */
+bool hardware_is_kernel(uint64_t va);
+unsigned hardware_page(uint64_t va);
+
+/* Every present entry through which @cpu may now translate page @va, huge ones included; how many. */
+unsigned hardware_possible(unsigned cpu, uint64_t va, uint64_t *entries, unsigned max);
+/* Whether @cpu's walker may still enter @table: in the loaded root's tag. */
+bool hardware_may_walk(unsigned cpu, unsigned table);
+/* Another space's translation that @cpu may use for a page of the loaded one, if its tag was kept too long. */
+bool hardware_may_confuse(unsigned cpu, unsigned root);
+
+/* A change of what @cpu's TLB may do / a look at it: the reduction has to know. */
+void hardware_touch(unsigned cpu, bool write, const char *label);
+
+/* Interrupts: mask and unmask this CPU; take what is pending if unmasked, by choice or surely. */
+bool hardware_mask(bool masked);
+void hardware_interrupt(unsigned target);
+void hardware_before_step(unsigned cpu);
+bool hardware_deliver(unsigned cpu);
+/* So many more stray interrupts (spurious ones on our vector) may arrive anywhere, on any CPU. */
+void hardware_stray(unsigned count);
+
+#endif
