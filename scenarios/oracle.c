@@ -80,6 +80,11 @@ uint64_t oracle_wrong(const struct oracle_counts *of)
     return wrong;
 }
 
+uint64_t oracle_wrong_here(void)
+{
+    return oracle_wrong(&counts[machine_cpu()]);
+}
+
 static const char *fault_text(enum oracle_fault fault)
 {
     switch (fault) {
@@ -258,15 +263,22 @@ struct access {
     bool store, alive;
 };
 
+/* Whether the page, settled, allows it. */
+static bool may(const struct access *access)
+{
+    return RIGHTS(access->version) & (access->store ? MACHINE_WRITE : MACHINE_READ);
+}
+
+static bool attempt(uint64_t va, struct access *access)
+{
+    return access->store ? machine_store(va, access->value) : machine_load(va, &access->value);
+}
+
 static bool as_settled(const struct access *access)
 {
-    unsigned rights = RIGHTS(access->version);
-
-    if (access->store)
-        return access->alive == ((rights & MACHINE_WRITE) != 0);
-    if (access->alive != (rights != 0))
+    if (access->alive != may(access))
         return false;
-    if (!access->alive)
+    if (access->store || !access->alive)
         return true;
     return access->word == 0 ? access->value == access->stamp : canary_fits(access->stamp, access->value);
 }
@@ -317,12 +329,12 @@ void oracle_touch(struct oracle_page *page, unsigned cpu, unsigned pick)
         access.word = 1 + (access.store ? cpu : pick >> 3) % (oracle_words() - 1);
         va += access.word * sizeof(uint64_t);
     }
-    if (access.store) {
+    if (access.store)
         access.value = word_of(KIND_CANARY, page->id, (uint32_t)(access.stamp >> 8), cpu);
-        access.alive = machine_store(va, access.value);
-    } else {
-        access.alive = machine_load(va, &access.value);
-    }
+    access.alive = attempt(va, &access);
+    /* Rights may be given without a flush. An entry that knew less may then fault once; the fault removes it. */
+    if (KTLB_UNLIKELY(!access.alive && may(&access)))
+        access.alive = attempt(va, &access);
     fence_acquire();
     after = ktlb_load_relaxed(&page->version);
     counts[cpu].stores += access.store;

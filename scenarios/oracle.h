@@ -50,6 +50,8 @@ void oracle_begin(void);
 /* The sum over all CPUs; wrong accesses of all kinds. => No CPU is at work. */
 void oracle_sum(struct oracle_counts *sum);
 uint64_t oracle_wrong(const struct oracle_counts *counts);
+/* What this CPU has found wrong so far. */
+uint64_t oracle_wrong_here(void);
 /* The first few faults of the run, a line each. @stale: the promise that a stale access breaks ("P1"). */
 void oracle_print_faults(const char *stale);
 

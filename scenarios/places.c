@@ -143,8 +143,10 @@ static void go_and_come(struct scenario_run *run)
     stage_burst(&run->arena[0]);
     if (honest)
         return;
-    stage_await_edit(run, stage_size(400, 2));
-    stage_burst(&run->arena[0]);
+    for (unsigned i = 0; i < stage_size(4, 1); i++) {
+        stage_await_edit(run, stage_size(400, 2));
+        stage_burst(&run->arena[0]);
+    }
     machine_online(true); /* for the next scenario */
 }
 

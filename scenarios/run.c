@@ -80,7 +80,7 @@ void scenarios_execute(const struct scenario *scenario, unsigned cpus, bool cont
     run.initiators = (cpus + scenario->share - 1) / scenario->share;
     if (scenario->initiators_max && run.initiators > scenario->initiators_max)
         run.initiators = scenario->initiators_max;
-    run.rounds = scaled(control ? scenario->rounds / 4 : scenario->rounds, stage_size(8, 1));
+    run.rounds = scaled(control ? scenario->rounds / 2 : scenario->rounds, stage_size(16, 1));
     stage_run(&run);
     oracle_sum(&sum);
     *result = (struct scenarios_result){.checked = sum.checked, .in_change = sum.in_change, .frames = sum.frames,

@@ -98,7 +98,7 @@ static bool recycles(const struct scenario_run *run)
     return run->leave_out != LEAVE_NOTHING && run->leave_out != LEAVE_SPACE;
 }
 
-static struct machine_frame *frame_take(struct scenario_run *run)
+struct machine_frame *stage_frame_take(struct scenario_run *run)
 {
     struct stage_cpu *self = &cpus[machine_cpu()];
     struct machine_frame *frame = (struct machine_frame *)(void *)self->recycled;
@@ -126,7 +126,7 @@ static void recycle(struct ktlb_node *list)
     }
 }
 
-static void frames_give(struct scenario_run *run, struct ktlb_node *list, const struct machine_frame *table)
+void stage_frames_give(struct scenario_run *run, struct ktlb_node *list, const struct machine_frame *table)
 {
     for (struct ktlb_node *node = list; node; node = node->next) {
         const struct machine_frame *frame = (const struct machine_frame *)(const void *)node;
@@ -138,6 +138,14 @@ static void frames_give(struct scenario_run *run, struct ktlb_node *list, const 
         recycle(list);
     else
         machine_frame_free(list);
+}
+
+void stage_frames_end(void)
+{
+    for (unsigned i = 0; i < KTLB_CPUS_MAX; i++) {
+        machine_frame_free(cpus[i].recycled);
+        cpus[i].recycled = NULL;
+    }
 }
 
 /* ---- edits ---- */
@@ -198,7 +206,7 @@ bool edit_map(struct edit *edit, struct oracle_page *page, unsigned rights)
 
     if (!change)
         return false;
-    page->frame = frame_take(edit->run);
+    page->frame = stage_frame_take(edit->run);
     if (page->frame) {
         change->stamp = oracle_stamp(page, machine_frame_words(page->frame));
         change->rights = rights;
@@ -268,7 +276,7 @@ void edit_finish(struct edit *edit)
     if (!edit->skip && edit->run->leave_out != LEAVE_WAIT)
         pages = ktlb_batch_sync(&edit->batch);
     edit_settle(edit);
-    frames_give(edit->run, pages, edit->table);
+    stage_frames_give(edit->run, pages, edit->table);
     if (edit->run->leave_out == LEAVE_WAIT)
         ktlb_batch_sync(&edit->batch);
 }
@@ -445,30 +453,34 @@ static void arena_close(struct arena *arena)
         machine_space_destroy(arena->space);
 }
 
+void stage_cpu_begin(void)
+{
+    struct stage_cpu *self = &cpus[machine_cpu()];
+
+    self->random = machine_random() | 1;
+    ktlb_store_relaxed(&self->edits, 0);
+}
+
 static void body(void *argument)
 {
     struct scenario_run *run = argument;
 
-    cpus[machine_cpu()].random = machine_random() | 1;
+    stage_cpu_begin();
+    /* All at once, or some are through before others have woken up. On an explorer they are never late. */
+    ktlb_rmw_add_relaxed(&run->started, 1);
+    if (machine.scale)
+        stage_await(&run->started, run->cpus);
     run->scenario->body(run);
-}
-
-static void give_back_recycled(void)
-{
-    for (unsigned i = 0; i < KTLB_CPUS_MAX; i++) {
-        machine_frame_free(cpus[i].recycled);
-        cpus[i].recycled = NULL;
-    }
 }
 
 void stage_run(struct scenario_run *run)
 {
     run->arenas = run->scenario->arenas ? run->scenario->arenas : 1;
+    ktlb_store_relaxed(&run->started, 0);
     ktlb_store_relaxed(&run->through, 0);
     for (unsigned i = 0; i < SIGNALS; i++)
         ktlb_store_relaxed(&run->signal[i], 0);
-    for (unsigned i = 0; i < KTLB_CPUS_MAX; i++)
-        ktlb_store_relaxed(&cpus[i].edits, 0);
+    stage_cpu_begin();
     for (unsigned i = 0; i < run->arenas; i++) {
         arena_open(run, i);
         if (!run->scenario->huge)
@@ -481,5 +493,5 @@ void stage_run(struct scenario_run *run)
         run->scenario->close(run);
     for (unsigned i = 0; i < run->arenas; i++)
         arena_close(&run->arena[i]);
-    give_back_recycled();
+    stage_frames_end();
 }

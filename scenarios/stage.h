@@ -45,10 +45,13 @@ struct scenario_run {
     uint64_t rounds; /* of each initiator */
     unsigned arenas;
     struct arena arena[ARENAS];
+    struct ktlb_u64 started;         /* CPUs that are in the body */
     struct ktlb_u64 through;         /* initiators that are done */
     struct ktlb_u64 signal[SIGNALS]; /* for handshakes: relaxed, they must order nothing */
 };
 
+/* This CPU's stream of numbers and counters start anew. => On every CPU that takes part. */
+void stage_cpu_begin(void);
 /* Open the arenas the scenario asks for, run its body on every CPU, close them again. */
 void stage_run(struct scenario_run *run);
 
@@ -56,6 +59,15 @@ void stage_run(struct scenario_run *run);
 unsigned stage_size(unsigned full, unsigned tiny);
 /* This CPU's stream, cheap enough for every access. Below @bound. */
 unsigned stage_random(unsigned bound);
+
+/* ---- frames ---- */
+
+/* A poisoned frame, looked at; NULL: there are none. Where a control frees early, from frames set aside. */
+struct machine_frame *stage_frame_take(struct scenario_run *run);
+/* Look at each of @list for canaries of others, but not at @table; then free it, or set it aside. */
+void stage_frames_give(struct scenario_run *run, struct ktlb_node *list, const struct machine_frame *table);
+/* What was set aside goes back to the machine. => Every TLB is clean of it. */
+void stage_frames_end(void);
 
 /* ---- edits ---- */
 

@@ -385,10 +385,9 @@ void storm_flights(struct scenario_run *run)
     for (uint64_t round = 0; round < run->rounds; round++) {
         struct edit *edit = &flights[machine_cpu()][round % count];
 
-        if (flying[round % count] && !edit_done(edit)) {
-            stage_burst(arena);
+        stage_burst(arena);
+        if (flying[round % count] && !edit_done(edit))
             continue;
-        }
         if (flying[round % count])
             edit_finish(edit);
         take_off(run, arena, edit);
