@@ -113,6 +113,19 @@ void lock_release(struct lock *lock)
     ktlb_store_release_u32(&lock->taken, 0);
 }
 
+/* Wait for some interrupt. => Interrupts masked. Under a seed a CPU that waits for others only pauses: a machine all of
+ * whose CPUs halt is woken by the emulator's own event loop, on the host's time. */
+static void wait_interrupt(void)
+{
+    if (!options.seeded) {
+        arch_wait();
+        return;
+    }
+    arch_irq_restore(1);
+    arch_pause();
+    arch_irq_save();
+}
+
 /* ---- jobs ---- */
 
 static void job_run(struct cpu *cpu, struct job *job)
@@ -156,7 +169,7 @@ void machine_run(unsigned count, void (*body)(void *argument), void *argument)
     ktlb_rmw_add_release_u32(&job.remaining, UINT32_MAX);
     doing(self, "waiting for the others to end their bodies");
     while (ktlb_load_acquire_u32(&job.remaining)) /* ended by the last of them; the watchdog looks on */
-        arch_wait();
+        wait_interrupt();
     doing(self, "between runs");
     arch_irq_restore(irq);
 }

@@ -83,13 +83,13 @@ void apic_enable(void)
     wrmsr(MSR_APIC_BASE, base | 1u << 11);
     if (x86.use_x2apic)
         wrmsr(MSR_APIC_BASE, base | 3u << 10);
+    apic_write(APIC_SPURIOUS, 1u << 8 | VECTOR_SPURIOUS); /* enabled: before that every other vector stays masked */
     apic_write(APIC_TASK_PRIORITY, 0);
     apic_write(APIC_LVT_LINT0, APIC_MASKED);
     apic_write(APIC_LVT_LINT1, 4u << 8); /* the board's NMI */
     apic_write(APIC_LVT_ERROR, APIC_MASKED);
     apic_write(APIC_TIMER_DIVIDE, 0xb); /* by 1 */
     apic_write(APIC_LVT_TIMER, VECTOR_TIMER);
-    apic_write(APIC_SPURIOUS, 1u << 8 | VECTOR_SPURIOUS);
 }
 
 uint32_t apic_number(void)
@@ -131,6 +131,16 @@ static void pit_wait(unsigned milliseconds)
         arch_pause();
 }
 
+/* To a hundredth or so, of which the measurement is good: a run then repeats although its measurement does not. */
+static uint64_t rounded(uint64_t rate)
+{
+    uint64_t step = 1;
+
+    while (rate / step > 128)
+        step *= 2;
+    return (rate + step / 2) / step * step + (rate == 0);
+}
+
 void apic_calibrate(void)
 {
     enum { MILLISECONDS = 10 };
@@ -139,8 +149,8 @@ void apic_calibrate(void)
     apic_write(APIC_LVT_TIMER, APIC_MASKED);
     apic_write(APIC_TIMER_INITIAL, UINT32_MAX);
     pit_wait(MILLISECONDS);
-    x86.timer_per_ms = (UINT32_MAX - apic_read(APIC_TIMER_CURRENT)) / MILLISECONDS + 1;
-    x86.clock_per_ms = (arch_clock() - clock) / MILLISECONDS + 1;
+    x86.timer_per_ms = rounded((UINT32_MAX - apic_read(APIC_TIMER_CURRENT)) / MILLISECONDS);
+    x86.clock_per_ms = rounded((arch_clock() - clock) / MILLISECONDS);
     apic_write(APIC_TIMER_INITIAL, 0);
     apic_write(APIC_LVT_TIMER, VECTOR_TIMER);
 }
