@@ -13,8 +13,11 @@
 #include "traces/trace.h"
 #include "window.h"
 
+#define BUSY_TURNS 32u /* of waiting, before a CPU goes idle; */
+#define IDLE_TURNS 200u /* and of idling, before it looks busy again */
 #define PROCESSES 32u /* spaces at once, those included that a CPU has yet to leave */
-#define CONTROL_ENOUGH 100u
+#define CONTROL_ENOUGH 100u /* wrong accesses on a CPU, */
+#define CONTROL_CPUS 2u     /* on so many */
 
 /* A space of the trace while it lives. */
 struct process {
@@ -32,6 +35,7 @@ struct replayer {
     struct process *loaded;
     struct window_edit edit;
     uint64_t lazy_periods, switches;
+    bool fired;
     uint64_t events[KTLB_TRACE_OPS];
 };
 
@@ -39,7 +43,7 @@ static struct replay {
     struct scenario_run run;
     struct ktlb_trace check;     /* has read all of it before anything starts: header and error are good */
     uint64_t dispatches_before;
-    struct ktlb_u64 stop;        /* a control that has fired often enough */
+    struct ktlb_u64 enough;      /* CPUs on which a control has fired often enough */
     struct ktlb_u64 done;        /* events */
     struct ktlb_pointer process[KTLB_TRACE_SPACES_MAX]; /* NULL: not there yet */
 } replay;
@@ -123,7 +127,15 @@ static void enter(struct replayer *self, struct process *process)
 
 static bool stopped(void)
 {
-    return ktlb_load_relaxed(&replay.stop);
+    return ktlb_load_relaxed(&replay.enough) >= CONTROL_CPUS;
+}
+
+static void note_control(struct replayer *self)
+{
+    if (self->fired || replay.run.leave_out == LEAVE_NOTHING || oracle_wrong_here() < CONTROL_ENOUGH)
+        return;
+    self->fired = true;
+    ktlb_rmw_add_relaxed(&replay.enough, 1);
 }
 
 static bool due(uint16_t space, uint64_t ordinal)
@@ -138,7 +150,7 @@ static void be_idle(struct replayer *self, uint16_t space, uint64_t ordinal)
 {
     ktlb_lazy_enter();
     self->lazy_periods++;
-    for (unsigned i = 0; i < 400 && !due(space, ordinal) && !stopped(); i++)
+    for (unsigned i = 0; i < IDLE_TURNS && !due(space, ordinal) && !stopped(); i++)
         machine_relax();
     ktlb_lazy_leave();
 }
@@ -147,11 +159,12 @@ static void be_idle(struct replayer *self, uint16_t space, uint64_t ordinal)
 static bool wait_turn(struct replayer *self, uint16_t space, uint64_t ordinal)
 {
     for (unsigned turn = 0; !due(space, ordinal); turn++) {
+        note_control(self);
         if (stopped())
             return false;
         if (self->loaded && ktlb_load_relaxed(&self->loaded->ended))
             leave(self);
-        if (self->loaded && turn % 8 == 7)
+        if (self->loaded && turn % BUSY_TURNS == BUSY_TURNS - 1)
             be_idle(self, space, ordinal);
         else if (self->loaded)
             window_touch(&self->loaded->window, 16);
@@ -340,8 +353,6 @@ static void body(void *argument)
         show_progress();
         if (self->loaded)
             window_touch(&self->loaded->window, 16);
-        if (replay.run.leave_out != LEAVE_NOTHING && oracle_wrong_here() >= CONTROL_ENOUGH)
-            ktlb_store_relaxed(&replay.stop, 1);
     }
     leave(self);
 }
@@ -354,7 +365,7 @@ static void pass_begin(const char *text, size_t size, enum leave_out leave_out)
 
     oracle_begin();
     replay.run.leave_out = leave_out;
-    ktlb_store_relaxed(&replay.stop, 0);
+    ktlb_store_relaxed(&replay.enough, 0);
     ktlb_store_relaxed(&replay.done, 0);
     for (unsigned i = 0; i < KTLB_TRACE_SPACES_MAX; i++)
         ktlb_store_relaxed_pointer(&replay.process[i], NULL);
