@@ -10,7 +10,7 @@ _Noreturn void kernel_panic(const char *format, ...) __attribute__((format(print
 
 /* A turn may halt for a while here (machine_relax): this is some seconds of the host at most. */
 #ifndef KTLB_STALL_SPINS
-#define KTLB_STALL_SPINS (1u << 21)
+#define KTLB_STALL_SPINS (1u << 19)
 #endif
 
 #endif

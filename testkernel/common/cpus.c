@@ -15,6 +15,7 @@
  * ticks inside every batch. guess: a batch is in the order of 2000 instructions, each of which takes 1 ns. */
 #define SEEDED_TICK_NS 4000u
 
+const char cpu_idle_text[] = "idle";
 struct cpu cpus[KTLB_CPUS_MAX];
 unsigned cpus_count;
 
@@ -66,9 +67,8 @@ static void tick_arm(struct cpu *cpu)
 
 void kernel_tick(const struct context *context)
 {
-    (void)context;
     tick_arm(arch_cpu());
-    watchdog_look();
+    watchdog_look(context);
 }
 
 /* ---- waiting ---- */
@@ -139,7 +139,7 @@ static void job_run(struct cpu *cpu, struct job *job)
     if (cpu->space || !cpu->online)
         kernel_panic("a body ended with a space loaded or offline");
     cpu->busy = false;
-    doing(cpu, "idle");
+    doing(cpu, cpu_idle_text);
     progress(cpu);
 }
 
@@ -164,6 +164,7 @@ void machine_run(unsigned count, void (*body)(void *argument), void *argument)
         kernel_panic("machine_run(%u) on CPU %u of %u", count, self->number, cpus_count);
     for (unsigned i = 1; i < count; i++)
         ktlb_store_release_pointer(&cpus[i].job, &job);
+    doing(self, "waking the others");
     wake(1, count);
     job_run(self, &job);
     ktlb_rmw_add_release_u32(&job.remaining, UINT32_MAX);
@@ -179,7 +180,7 @@ void cpu_idle(void)
     struct cpu *cpu = arch_cpu();
     struct job *job;
 
-    doing(cpu, "idle");
+    doing(cpu, cpu_idle_text);
     tick_arm(cpu);
     for (;;) {
         job = ktlb_load_acquire_pointer(&cpu->job);

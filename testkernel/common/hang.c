@@ -34,6 +34,11 @@ void kernel_refuse(const char *format, ...)
     kernel_exit(false);
 }
 
+/* The place that this function was called from. */
+#define HERE                                                                                                           \
+    {(uintptr_t)__builtin_return_address(0), (uintptr_t)__builtin_frame_address(0),                                    \
+     *(const uint64_t *)__builtin_frame_address(0), !arch_irq_enabled()}
+
 static void print_where(const struct context *at)
 {
     uint64_t frame = at->frame;
@@ -95,8 +100,10 @@ static void print_cpu(const struct cpu *cpu, const struct context *at)
                   cpu->space ? "a space's" : "the kernel's", cpu->online ? "online" : "offline",
                   ktlb_load_relaxed(&cpu->nmis));
     print_stall(cpu);
-    if (at)
+    if (at && doing != cpu_idle_text)
         print_where(at);
+    else if (at)
+        console_print("    interrupts %s\n", at->masked ? "masked" : "on");
     else
         console_print("    did not answer an NMI\n");
 }
@@ -129,8 +136,12 @@ void kernel_nmi(const struct context *context)
     struct cpu *cpu = arch_cpu();
 
     ktlb_store_relaxed(&cpu->nmis, ktlb_load_relaxed(&cpu->nmis) + 1);
-    if (!ktlb_load_acquire_u32(&dying))
+    if (!ktlb_load_acquire_u32(&dying)) {
+        /* Where all CPUs have interrupts masked, no tick reads what the host sent, and it sends NMIs as well. */
+        if (arch_console_read() == ASKED)
+            kernel_die(context, "the host's time is up");
         return;
+    }
     cpu->at = *context;
     ktlb_store_release_u32(&cpu->caught, 1);
     arch_stop();
@@ -144,8 +155,7 @@ void kernel_exception(const struct context *context, const char *what)
 void kernel_panic(const char *format, ...)
 {
     char text[256];
-    struct context here = {(uintptr_t)__builtin_return_address(0), (uintptr_t)__builtin_frame_address(0),
-                           (uintptr_t)__builtin_frame_address(0), !arch_irq_enabled()};
+    struct context here = HERE;
     va_list arguments;
 
     va_start(arguments, format);
@@ -156,43 +166,50 @@ void kernel_panic(const char *format, ...)
 
 /* ---- noticing ---- */
 
-static void look(uint64_t now)
+/* Signed: clocks of two CPUs may differ a little, and the other one may have looked since. */
+static int64_t later_by(uint64_t now, uint64_t then)
+{
+    return (int64_t)(now - then);
+}
+
+static void look(uint64_t now, const struct context *context)
 {
     uint64_t sum = 0;
 
     if (arch_console_read() == ASKED)
-        kernel_panic("the host's time is up");
+        kernel_die(context, "the host's time is up");
     for (unsigned i = 0; i < cpus_count; i++)
         sum += ktlb_load_relaxed(&cpus[i].progress);
     if (sum != progress_seen || !progress_at) {
         progress_seen = sum;
         progress_at = now;
-    } else if (now - progress_at > options.watchdog * 1000 * arch_clock_per_ms()) {
-        kernel_panic("a hang: no CPU got anything done for %lu s", options.watchdog);
+    } else if (later_by(now, progress_at) > (int64_t)(options.watchdog * 1000 * arch_clock_per_ms())) {
+        kernel_die(context, "a hang: no CPU got anything done for as long as watchdog= says");
     }
 }
 
-void watchdog_look(void)
+void watchdog_look(const struct context *context)
 {
     uint64_t now = arch_clock();
 
-    if (now - ktlb_load_relaxed(&looked_at) < LOOK_MS * arch_clock_per_ms() ||
+    if (later_by(now, ktlb_load_relaxed(&looked_at)) < (int64_t)(LOOK_MS * arch_clock_per_ms()) ||
         ktlb_rmw_exchange_acquire_u32(&looking, 1))
         return;
     ktlb_store_relaxed(&looked_at, now);
-    look(now);
+    look(now, context);
     ktlb_store_release_u32(&looking, 0);
 }
 
 void ktlb_port_stall(const struct ktlb_batch *batch)
 {
     struct cpu *cpu = arch_cpu();
+    struct context here = HERE;
 
     cpu->in_port = true;
     cpu->stalled = batch;
     cpu->stalled_at = ktlb_load_relaxed(&cpu->progress);
     console_print("CPU %u: a shootdown has stalled\n", cpu->number);
     print_set("it waits for", ktlb_batch_waiting(batch));
-    watchdog_look();
+    watchdog_look(&here);
     cpu->in_port = false;
 }

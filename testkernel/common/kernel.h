@@ -90,12 +90,14 @@ void spaces_init(void);
 
 /* cpus.c */
 void cpus_start(unsigned count);
+extern const char cpu_idle_text[];
 void cpu_idle(void) __attribute__((noreturn));
 void cpu_ticks_begin(struct cpu *cpu);
 uint64_t random_next(uint64_t *state);
 
 /* hang.c */
-void watchdog_look(void);
+/* Called now and then from anywhere: has the machine come to a stop? @context: where this CPU is. */
+void watchdog_look(const struct context *context);
 _Noreturn void kernel_refuse(const char *format, ...) KTLB_PRINTF(1, 2); /* what was asked for cannot be */
 _Noreturn void kernel_panic(const char *format, ...) KTLB_PRINTF(1, 2);
 _Noreturn void kernel_die(const struct context *context, const char *what);

@@ -83,7 +83,7 @@ to_long_mode:
     mov %eax, %cr0
     ljmp $0x08, $4f
     .code64
-4:  mov $5f, %rax
+4:  mov $long_mode, %rax
     jmp *%rax
 
     /* Copied to TRAMPOLINE, where a started CPU begins in 16-bit mode with its segment there. */
@@ -113,7 +113,8 @@ started:
 
     .text
     .code64
-5:  xor %ebp, %ebp
+long_mode:
+    xor %ebp, %ebp
     test %esi, %esi
     jnz 7f
     mov $boot_stack_end, %rsp

@@ -34,7 +34,7 @@ struct table_pointer {
 #define SELECTOR_DATA 0x10
 #define SELECTOR_TASK 0x18
 #define GATE_INTERRUPT 0x8e
-#define IST_SIZE 4096
+#define IST_SIZE 8192
 enum { IST_NMI = 1, IST_FAULT = 2 };
 
 /* What a CPU needs for itself. */
