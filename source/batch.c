@@ -37,10 +37,12 @@ static bool extend(struct ktlb_request *request, struct ktlb_op op)
         struct ktlb_op *held = &request->op[i];
         struct ktlb_op joined = ktlb_op_join(*held, op, KTLB_ALL - 1);
 
-        if (held->shift == op.shift && joined.count <= (uint64_t)held->count + op.count) {
-            *held = joined;
-            return true;
-        }
+        if (held->shift != op.shift || joined.count > (uint64_t)held->count + op.count)
+            continue;
+        *held = joined;
+        if (joined.count == KTLB_ALL)
+            widen(request);
+        return true;
     }
     return false;
 }
@@ -61,8 +63,10 @@ static void squeeze(struct ktlb_request *request, struct ktlb_op op)
 
 static bool well_formed(struct ktlb_op op)
 {
-    return op.shift >= KTLB_PAGE_SHIFT && op.shift < 64 && !(op.flags & ~KTLB_OP_FLAGS) && op.zero == 0 &&
-           (op.count == KTLB_ALL || !(op.va & ((UINT64_C(1) << op.shift) - 1)));
+    if (op.shift < KTLB_PAGE_SHIFT || op.shift >= 64 || (op.flags & ~KTLB_OP_FLAGS) || op.zero != 0 || op.count == 0)
+        return false;
+    return op.count == KTLB_ALL ||
+           (!(op.va & ((UINT64_C(1) << op.shift) - 1)) && op.count - 1 <= (UINT64_MAX - op.va) >> op.shift);
 }
 
 void ktlb_batch_add(struct ktlb_batch *batch, struct ktlb_op op)
@@ -70,11 +74,11 @@ void ktlb_batch_add(struct ktlb_batch *batch, struct ktlb_op op)
     struct ktlb_request *request = &batch->request;
 
     KTLB_ASSERT(batch->state == KTLB_BATCH_OPEN, "a batch takes ops after init and before dispatch");
-    if (op.count == 0)
+    if (op.count == 0 && op.flags == 0)
         return;
     KTLB_ASSERT(well_formed(op), "an op comes from ktlb_op_range(), ktlb_op_all() or ktlb_op_join()");
     KTLB_ASSERT(!(op.flags & KTLB_GLOBAL) || request->space == &ktlb_kernel, "global entries are ktlb_kernel's");
-    request->flags |= op.flags;
+    request->flags = request->count ? ktlb_op_join_flags(request->flags, op.flags) : op.flags;
     if (request->count == 1 && request->op[0].count == KTLB_ALL)
         return;
     if (op.count == KTLB_ALL)
@@ -182,11 +186,20 @@ void ktlb_batch_dispatch(struct ktlb_batch *batch)
 
 /*
  * Whether @cpu is done with this batch: it acknowledged, or it has left, which includes a flush of everything after
- * our changes were visible to it. Acquire, pairs with the release in ktlb_cpu_offline().
+ * our changes were visible to it.
  */
 static bool target_answered(const struct ktlb_batch *batch, unsigned cpu)
 {
-    return ktlb_machine.protocol->acked(batch, cpu) || !ktlb_load_acquire_u32(&ktlb_machine.cpu[cpu].online);
+    const struct ktlb_u32 *online = &ktlb_machine.cpu[cpu].online;
+
+    if (ktlb_machine.protocol->acked(batch, cpu))
+        return true;
+    if (KTLB_LIKELY(ktlb_load_relaxed_u32(online)))
+        return false;
+    /* [F4], pairs with [F3] in online: if we take a CPU to have left that is back meanwhile, it has seen what we posted
+     * and will not read it, for it is about to be gone from our stack. Acquire, pairs with the release in offline. */
+    ktlb_fence_seq_cst();
+    return !ktlb_load_acquire_u32(online);
 }
 
 static bool all_answered(struct ktlb_batch *batch)
@@ -200,25 +213,25 @@ static bool all_answered(struct ktlb_batch *batch)
 bool ktlb_batch_done(struct ktlb_batch *batch)
 {
     KTLB_ASSERT(batch->state == KTLB_BATCH_SENT, "a batch is dispatched before it is asked for");
-    if (ktlb_cpuset_empty(&batch->waiting))
-        return true;
-    /* [F4], pairs with [F3] in online: if we take a CPU to have left that is back meanwhile, it has seen what we posted
-     * and will not read it, for it is about to be gone from our stack. */
-    ktlb_fence_seq_cst();
     return all_answered(batch);
 }
 
 static void report_stall(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
+    struct ktlb_cpuset others = batch->waiting;
     ktlb_irq irq;
 
     ktlb_port_stall(batch);
     KTLB_COUNT(self, stalls, 1);
-    /* An interrupt may have been lost. One too many does no harm. */
+    /* An interrupt may have been lost. One too many does no harm. This CPU itself may be waited for, if the batch was
+     * dispatched on another: it polls. */
+    ktlb_cpuset_remove(&others, self->number);
+    if (ktlb_cpuset_empty(&others))
+        return;
     irq = ktlb_port_irq_save();
-    ktlb_port_ipi(&batch->waiting);
+    ktlb_port_ipi(&others);
     ktlb_port_irq_restore(irq);
-    KTLB_COUNT(self, interrupts_again, ktlb_cpuset_count(&batch->waiting));
+    KTLB_COUNT(self, interrupts_again, ktlb_cpuset_count(&others));
 }
 
 /* Ended by the targets, each of which answers or leaves; until then, stall reports. */

@@ -68,9 +68,10 @@ enum ktlb_status ktlb_init(const struct ktlb_config *config)
         return KTLB_BAD_MEMORY;
     if (config->memory_size < ktlb_memory_size(config))
         return KTLB_SMALL_MEMORY;
-    if (config->asids == 1 || config->asids > KTLB_ASIDS_MAX || !ktlb_arch_init(config->asids))
+    if (config->asids == 1 || config->asids > KTLB_ASIDS_MAX || !ktlb_arch_can_tag(config->asids))
         return KTLB_BAD_ASIDS;
 
+    ktlb_arch_init();
     ktlb_machine.cpus = config->cpus;
     ktlb_machine.asids = config->asids;
     ktlb_machine.protocol = protocol;
@@ -205,6 +206,8 @@ static void execute_ops(struct ktlb_cpu *self, const struct ktlb_request *reques
 static void execute_kernel(struct ktlb_cpu *self, const struct ktlb_request *request)
 {
     execute_ops(self, request);
+    if (request->op[0].count == KTLB_ALL)
+        return; /* that reached every tag */
     if ((request->flags & KTLB_TABLES) || !(request->flags & KTLB_GLOBAL))
         forget_other_slots(self);
 }
@@ -243,34 +246,29 @@ void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel)
 
 /* ---- serving ---- */
 
-static bool serve(struct ktlb_cpu *self)
+/* Which CPU this is, and whether it is online, is asked with interrupts masked: served for another CPU, a request would
+ * be acknowledged without having been executed. */
+static bool serve(bool interrupted)
 {
-    ktlb_irq irq;
-    bool any;
-
+    ktlb_irq irq = ktlb_port_irq_save();
+    struct ktlb_cpu *self = ktlb_cpu_self();
     /* Away, this CPU must not look at what is posted: its initiators have stopped waiting. */
-    if (!ktlb_load_relaxed_u32(&self->online))
-        return false;
-    irq = ktlb_port_irq_save();
-    any = ktlb_machine.protocol->serve(self);
+    bool any = ktlb_load_relaxed_u32(&self->online) && ktlb_machine.protocol->serve(self);
+
+    KTLB_COUNT(self, ipis, interrupted);
+    KTLB_COUNT(self, ipis_idle, interrupted && !any);
     ktlb_port_irq_restore(irq);
     return any;
 }
 
 void ktlb_ipi(void)
 {
-    struct ktlb_cpu *self = ktlb_cpu_self();
-    bool any = serve(self);
-
-    KTLB_COUNT(self, ipis, 1);
-    KTLB_COUNT(self, ipis_idle, !any);
+    serve(true);
 }
 
 bool ktlb_poll(void)
 {
-    struct ktlb_cpu *self = ktlb_cpu_self();
-
-    return ktlb_machine.protocol->pending(self) && serve(self);
+    return ktlb_machine.protocol->pending(ktlb_cpu_self()) && serve(false);
 }
 
 /* ---- switching ---- */
@@ -329,7 +327,7 @@ void ktlb_switch_end(void)
     self->next = NULL;
     if (previous != self->loaded && previous != &ktlb_kernel)
         leave(self, previous);
-    else if (self->lazy)
+    else if (self->lazy && previous != &ktlb_kernel)
         ktlb_space_leave(&previous->lazy, self->number);
     self->lazy = false;
     ktlb_port_irq_restore(irq);
@@ -360,6 +358,7 @@ void ktlb_lazy_leave(void)
     ktlb_irq irq = ktlb_port_irq_save();
     struct ktlb_space *space = self->loaded;
 
+    KTLB_ASSERT(!self->next, "no laziness between ktlb_switch_begin() and ktlb_switch_end()");
     KTLB_ASSERT(self->lazy, "ktlb_lazy_enter() before ktlb_lazy_leave()");
     if (space != &ktlb_kernel) {
         ktlb_space_join(&space->active, self->number); /* [J] */
@@ -381,6 +380,7 @@ void ktlb_cpu_online(void)
     ktlb_irq irq = ktlb_port_irq_save();
 
     KTLB_ASSERT(!ktlb_load_relaxed_u32(&self->online), "a CPU is offline before it comes online");
+    KTLB_ASSERT(ktlb_arch_can_tag(ktlb_machine.asids), "every CPU tags entries before it comes online, if one does");
     ktlb_store_relaxed_u32(&self->online, 1);           /* [O] */
     ktlb_space_join(&ktlb_kernel.active, self->number); /* [J] */
     /* [F3]. Pairs with [F1]: an initiator that did not see this CPU has its page-table changes seen by the flush below.

@@ -74,6 +74,11 @@ extern struct ktlb_machine ktlb_machine;
 #define KTLB_COUNT(cpu, name, amount) ((void)(cpu), (void)(amount))
 #endif
 
+/* ---- op.c ---- */
+
+/* The flags of two ops taken together: each flag asks for more, but KTLB_GLOBAL, which asks for less. */
+unsigned ktlb_op_join_flags(unsigned a, unsigned b);
+
 /* ---- cpu.c ---- */
 
 struct ktlb_cpu *ktlb_cpu_self(void);

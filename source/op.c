@@ -8,6 +8,11 @@ static bool covers_all(struct ktlb_op op)
     return op.count == KTLB_ALL;
 }
 
+unsigned ktlb_op_join_flags(unsigned a, unsigned b)
+{
+    return ((a | b) & ~(unsigned)KTLB_GLOBAL) | (a & b & KTLB_GLOBAL);
+}
+
 struct ktlb_op ktlb_op_all(unsigned flags)
 {
     KTLB_ASSERT(!(flags & ~(unsigned)KTLB_OP_FLAGS), "an op has only the flags of enum ktlb_op_flag");
@@ -32,7 +37,7 @@ struct ktlb_op ktlb_op_range(uint64_t va, uint64_t size, unsigned shift, unsigne
 
 struct ktlb_op ktlb_op_join(struct ktlb_op a, struct ktlb_op b, uint32_t limit)
 {
-    unsigned flags = (unsigned)a.flags | b.flags;
+    unsigned flags = a.count && b.count ? ktlb_op_join_flags(a.flags, b.flags) : (unsigned)a.flags | b.flags;
     unsigned shift = a.shift < b.shift ? a.shift : b.shift;
     uint64_t a_last, b_last, start, last;
 
@@ -48,7 +53,7 @@ struct ktlb_op ktlb_op_join(struct ktlb_op a, struct ktlb_op b, uint32_t limit)
     b_last = b.va + (((uint64_t)b.count << b.shift) - 1);
     start = a.va < b.va ? a.va : b.va;
     last = a_last > b_last ? a_last : b_last;
-    if ((last - start) >> shift >= limit)
+    if ((last - start) >> shift >= limit || (last - start) >> shift >= KTLB_ALL - 1)
         return ktlb_op_all(flags);
     return (struct ktlb_op){.va = start,
                             .count = (uint32_t)((last - start) >> shift) + 1,

@@ -11,7 +11,8 @@ struct ktlb_arch {
     bool unused;
 };
 
-bool ktlb_arch_init(unsigned asids);
+void ktlb_arch_init(void);
+bool ktlb_arch_can_tag(unsigned asids);
 void ktlb_arch_flush_space(void);
 void ktlb_arch_flush_machine(void);
 void ktlb_arch_flush_range(struct ktlb_op op);

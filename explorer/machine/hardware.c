@@ -26,19 +26,22 @@ struct cpu {
 };
 
 static struct cpu cpus[EX_CPUS_MAX];
-static unsigned cpu_count, strays;
+static unsigned cpu_count, strays[EX_CPUS_MAX], interrupts_sent;
 uint64_t hardware_directory[ROOTS][REGIONS];
 uint64_t hardware_table[TABLES][TABLE_PAGES];
 struct hardware_quirks hardware_quirks;
 bool hardware_tags = true, hardware_invpcid = true;
+unsigned hardware_setup_cpu;
 
 /* ids of events */
 enum { TLB_OF = 1000, INTERRUPTS_OF = 1100 };
 
 void hardware_reset(unsigned count)
 {
+    hardware_setup_cpu = 0;
     cpu_count = count;
-    strays = 0;
+    interrupts_sent = 0;
+    memset(strays, 0, sizeof(strays));
     memset(cpus, 0, sizeof(cpus));
     memset(hardware_directory, 0, sizeof(hardware_directory));
     memset(hardware_table, 0, sizeof(hardware_table));
@@ -54,9 +57,14 @@ void hardware_touch(unsigned cpu, bool write, const char *label)
         ex_event(TLB_OF + cpu, write, label);
 }
 
+unsigned hardware_cpu(void)
+{
+    return ex_running() ? ex_cpu() : hardware_setup_cpu;
+}
+
 static struct cpu *self(void)
 {
-    return &cpus[ex_running() ? ex_cpu() : 0];
+    return &cpus[hardware_cpu()];
 }
 
 /* ---- addresses ---- */
@@ -129,7 +137,7 @@ void ktlb_x86_invlpg(uint64_t va)
     unsigned page = hardware_page(va), region = page / TABLE_PAGES, tag = tag_of(cpu);
     struct floor now;
 
-    hardware_touch(ex_cpu(), true, "invlpg");
+    hardware_touch(hardware_cpu(), true, "invlpg");
     if (hardware_quirks.address_ignored)
         return;
     now = here(cpu);
@@ -146,7 +154,7 @@ void ktlb_x86_invlpg(uint64_t va)
 void ktlb_x86_invpcid(uint64_t type, uint64_t pcid, uint64_t va)
 {
     (void)pcid, (void)va;
-    hardware_touch(ex_cpu(), true, "invpcid");
+    hardware_touch(hardware_cpu(), true, "invpcid");
     ex_check(type == KTLB_X86_INVPCID_ALL, "explorer: INVPCID type %llu is not modelled", (unsigned long long)type);
     ex_check(hardware_invpcid, "INVPCID on a CPU without it");
     drop_everything(self());
@@ -163,7 +171,7 @@ void ktlb_x86_write_cr3(uint64_t value)
     bool keep = value & KTLB_X86_CR3_KEEP;
     unsigned tag;
 
-    hardware_touch(ex_cpu(), true, "cr3");
+    hardware_touch(hardware_cpu(), true, "cr3");
     cpu->cr3 = value & ~KTLB_X86_CR3_KEEP;
     tag = tag_of(cpu);
     ex_check(!keep || hardware_tags, "CR3 bit 63 on a CPU without PCID");
@@ -185,7 +193,7 @@ void ktlb_x86_write_cr4(uint64_t value)
 {
     struct cpu *cpu = self();
 
-    hardware_touch(ex_cpu(), true, "cr4");
+    hardware_touch(hardware_cpu(), true, "cr4");
     if ((cpu->cr4 ^ value) & KTLB_X86_CR4_PGE)
         drop_everything(cpu);
     cpu->cr4 = value;
@@ -270,6 +278,29 @@ unsigned hardware_possible(unsigned number, uint64_t va, uint64_t *entries, unsi
     return count;
 }
 
+/* The loaded root's table may say "not present" to a walk that starts now. Such an entry is never cached. */
+bool hardware_may_fault(uint64_t va)
+{
+    unsigned page = hardware_page(va), root = hardware_is_kernel(va) ? 0 : root_of(self());
+    const struct ex_view *now = ex_view_current();
+    uint64_t upper[16], lower[16];
+    unsigned uppers = ex_values_since(&hardware_directory[root][page / TABLE_PAGES], 8, now, upper, 16);
+
+    for (unsigned i = 0; i < uppers; i++) {
+        unsigned lowers;
+
+        if (!(upper[i] & ENTRY_PRESENT))
+            return true;
+        if (upper[i] & ENTRY_HUGE)
+            continue;
+        lowers = ex_values_since(&hardware_table[ENTRY_NUMBER(upper[i])][page % TABLE_PAGES], 8, now, lower, 16);
+        for (unsigned j = 0; j < lowers; j++)
+            if (!(lower[j] & ENTRY_PRESENT))
+                return true;
+    }
+    return false;
+}
+
 bool hardware_may_walk(unsigned number, unsigned table)
 {
     const struct cpu *cpu = &cpus[number];
@@ -311,6 +342,7 @@ void hardware_interrupt(unsigned target)
     struct cpu *cpu = &cpus[target];
 
     ex_event(INTERRUPTS_OF + target, true, "interrupt");
+    interrupts_sent++;
     cpu->pending = true;
     /* What the sender ordered before it by a fence is there when it arrives; nothing else is. */
     cpu->carried = ex_view_join(cpu->carried, ex_view_released());
@@ -342,9 +374,14 @@ bool hardware_deliver(unsigned number)
     return true;
 }
 
-void hardware_stray(unsigned count)
+unsigned hardware_interrupts_sent(void)
 {
-    strays = count;
+    return interrupts_sent;
+}
+
+void hardware_stray(unsigned cpu, unsigned count)
+{
+    strays[cpu] = count;
 }
 
 void hardware_before_step(unsigned number)
@@ -355,8 +392,8 @@ void hardware_before_step(unsigned number)
         return;
     if (cpu->pending && ex_choose(2, "take the interrupt"))
         take(number);
-    if (strays && ex_choose(2, "a stray interrupt")) {
-        strays--;
+    if (strays[number] && ex_choose(2, "a stray interrupt")) {
+        strays[number]--;
         take(number);
     }
 }

@@ -47,6 +47,9 @@ extern struct hardware_quirks hardware_quirks;
 extern bool hardware_tags, hardware_invpcid; /* does it have PCID, INVPCID */
 
 void hardware_reset(unsigned cpus);
+/* The CPU this runs on; in a case's setup, the one it says. */
+extern unsigned hardware_setup_cpu;
+unsigned hardware_cpu(void);
 
 /* The index of a page within its half; is it in the kernel's half. */
 bool hardware_is_kernel(uint64_t va);
@@ -54,6 +57,8 @@ unsigned hardware_page(uint64_t va);
 
 /* Every present entry through which @cpu may now translate page @va, huge ones included; how many. */
 unsigned hardware_possible(unsigned cpu, uint64_t va, uint64_t *entries, unsigned max);
+/* Whether a walk for @va that starts now on this CPU may find nothing. */
+bool hardware_may_fault(uint64_t va);
 /* Whether @cpu's walker may still enter @table: in the loaded root's tag. */
 bool hardware_may_walk(unsigned cpu, unsigned table);
 /* Another space's translation that @cpu may use for a page of the loaded one, if its tag was kept too long. */
@@ -67,7 +72,8 @@ bool hardware_mask(bool masked);
 void hardware_interrupt(unsigned target);
 void hardware_before_step(unsigned cpu);
 bool hardware_deliver(unsigned cpu);
-/* So many more stray interrupts (spurious ones on our vector) may arrive anywhere, on any CPU. */
-void hardware_stray(unsigned count);
+unsigned hardware_interrupts_sent(void);
+/* So many more stray interrupts (on our vector, from nobody) may arrive on @cpu, anywhere. */
+void hardware_stray(unsigned cpu, unsigned count);
 
 #endif

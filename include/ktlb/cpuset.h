@@ -4,6 +4,7 @@
 #ifndef KTLB_CPUSET_H
 #define KTLB_CPUSET_H
 
+#include "platform/compiler.h"
 #ifdef KTLB_ATOMIC_HEADER
 #include KTLB_ATOMIC_HEADER
 #else

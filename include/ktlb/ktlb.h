@@ -136,7 +136,8 @@ void ktlb_batch_defer(struct ktlb_batch *batch, struct ktlb_node *page);
  */
 void ktlb_batch_dispatch(struct ktlb_batch *batch);
 
-/* Whether every target has answered. Never waits. After true, ktlb_batch_sync() will not wait either.
+/* Whether every target has answered. Never waits, and so never reports a stall: that is sync's. After true,
+ * ktlb_batch_sync() will not wait either.
  * => After ktlb_batch_dispatch(), on any CPU, one at a time. */
 bool ktlb_batch_done(struct ktlb_batch *batch);
 
@@ -166,7 +167,8 @@ void ktlb_cpu_online(void);
 /*
  * This CPU stops: no batch waits for it any more once this returns.
  * => On that CPU, interrupts masked, ktlb_kernel loaded (ktlb_switch_begin). Until it is online again it touches
- *    only kernel mappings that are never removed, through page-table pages that are never freed.
+ *    only kernel mappings that are never removed, and its root, which a walker reads on its own, leads only to page-table
+ *    pages that are never freed.
  */
 void ktlb_cpu_offline(void);
 

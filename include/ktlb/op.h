@@ -22,8 +22,9 @@ extern "C" {
 
 /* ktlb_op.flags. */
 enum ktlb_op_flag {
-    KTLB_TABLES = 1, /* page-table pages die as well: walk caches go too, lazy CPUs are not spared */
-    KTLB_GLOBAL = 2, /* the entries are global: they outlive a change of root */
+    KTLB_TABLES = 1, /* page-table pages die as well: walk caches go too, lazy CPUs are not spared. Name an address
+                      * under every table that dies: some walk caches are dropped by address (AMD's EFER.TCE) */
+    KTLB_GLOBAL = 2, /* every entry covered is global: none of it is known under one tag only */
     KTLB_EXEC = 4,   /* what is executed there changed: instruction caches go too */
 };
 #define KTLB_OP_FLAGS (KTLB_TABLES | KTLB_GLOBAL | KTLB_EXEC)
@@ -51,7 +52,8 @@ struct ktlb_op ktlb_op_all(unsigned flags);
 
 /*
  * The smallest op that covers both @a and @b: the hull of two ranges in the smaller of their strides, with the
- * flags of both. A hull of more than @limit strides becomes the whole space. An op of count 0 adds its flags only.
+ * flags of both (KTLB_GLOBAL only if it is true of both). A hull of more than @limit strides becomes the whole space. An
+ * op of count 0 adds its flags only.
  */
 struct ktlb_op ktlb_op_join(struct ktlb_op a, struct ktlb_op b, uint32_t limit);
 

@@ -28,6 +28,9 @@ unsigned ktlb_port_cpu(void);
  * Interrupt every CPU in *@targets, once, so that each calls ktlb_ipi() soon after it next has interrupts enabled.
  * *@targets is not empty and never holds the calling CPU.
  * => Interrupts masked.
+ * => A target may be about to go offline, or just have: that is no error and nothing to wait for.
+ * => The handler clears or acknowledges an interrupt that is a level or a flag (RISC-V's SSIP) before it calls
+ *    ktlb_ipi(): cleared after, it would take a new one with it.
  * => A store made before the call must be visible to the targets before the interrupt arrives. Interrupt
  *    controllers differ in what they order; for x86 see ktlb_x86_fence_xapic() and ktlb_x86_fence_x2apic().
  * => Several interrupts to one target may merge into one. One that is lost is repaired only at the next stall.

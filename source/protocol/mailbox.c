@@ -49,15 +49,17 @@ static uint32_t ticket(enum kind kind, uint32_t count)
 }
 
 /*
- * Take the next place in the queue, *@place; false if it is full. The loop ends because an exchange that fails has seen
- * another initiator succeed, until the queue is full.
+ * Take the next place in the queue, *@place; false if it is full. An exchange fails only because another initiator has
+ * succeeded, so the loop ends when the queue is full at the latest, unless the target empties it as fast as others
+ * fill it.
  */
 static bool take_place(struct mailbox *box, uint32_t *place)
 {
     *place = ktlb_load_relaxed_u32(&box->asked[QUEUED]);
     do {
-        /* Acquire, pairs with the release in serve_queue: the slot we are about to fill is seen emptied. */
-        if (*place - ktlb_load_acquire_u32(&box->served[QUEUED]) >= KTLB_MAILBOX_SLOTS)
+        /* Acquire, pairs with the release in serve_queue: the slot we are about to fill is seen emptied. Signed: the place
+         * may be an old one, already behind what is served; the exchange then brings the present one. */
+        if ((int32_t)(*place - ktlb_load_acquire_u32(&box->served[QUEUED])) >= KTLB_MAILBOX_SLOTS)
             return false;
     } while (!ktlb_rmw_cas_relaxed_u32(&box->asked[QUEUED], place, *place + 1));
     return true;
@@ -98,22 +100,24 @@ static bool pending(const struct ktlb_cpu *self)
     return ktlb_load_relaxed_u32(&mailboxes[self->number].interrupted);
 }
 
-/* Up to the first place whose holder has not filled it yet; that one will interrupt us when it has. */
+/* Up to the first place whose holder has not filled it yet, who will interrupt us when it has; or once around: whoever
+ * takes a place after that has seen one of ours emptied, and interrupts us as well. */
 static uint32_t serve_queue(struct ktlb_cpu *self, struct mailbox *box)
 {
     uint32_t first = ktlb_load_relaxed_u32(&box->served[QUEUED]), next = first;
 
-    for (;;) {
+    while (next - first < KTLB_MAILBOX_SLOTS) {
         struct ktlb_pointer *slot = &box->slot[next % KTLB_MAILBOX_SLOTS];
         struct ktlb_request *request = ktlb_load_acquire_pointer(slot);
 
         if (!request)
-            return next - first;
+            break;
         if (request != FORGOTTEN)
             ktlb_cpu_execute(self, request);
         ktlb_store_relaxed_pointer(slot, NULL);
         ktlb_store_release_u32(&box->served[QUEUED], ++next);
     }
+    return next - first;
 }
 
 static uint32_t serve_widened(struct ktlb_cpu *self, struct mailbox *box, enum kind kind)

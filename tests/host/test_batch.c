@@ -68,6 +68,19 @@ static void widening_keeps_the_flags(void **state)
     assert_int_equal(batch.request.count, 1);
 }
 
+/* Global only if all of it is: one entry that is not, and every tag has to forget. */
+static void global_is_said_only_of_everything(void **state)
+{
+    (void)state;
+    ktlb_batch_init(&batch, &ktlb_kernel);
+    ktlb_batch_add(&batch, ktlb_op_range(0, PAGE, 12, KTLB_GLOBAL | KTLB_EXEC));
+    assert_int_equal(batch.request.flags, KTLB_GLOBAL | KTLB_EXEC);
+    ktlb_batch_add(&batch, ktlb_op_range(9 * PAGE, PAGE, 12, KTLB_TABLES));
+    assert_int_equal(batch.request.flags, KTLB_TABLES | KTLB_EXEC);
+    ktlb_batch_add(&batch, ktlb_op_range(20 * PAGE, PAGE, 12, KTLB_GLOBAL));
+    assert_int_equal(batch.request.flags, KTLB_TABLES | KTLB_EXEC);
+}
+
 static void too_many_strides_flush_the_space(void **state)
 {
     (void)state;
@@ -244,6 +257,7 @@ int main(void)
         cmocka_unit_test_setup(neighbours_become_one_op, start),
         cmocka_unit_test_setup(disjoint_ops_stay_apart_until_there_is_no_room, start),
         cmocka_unit_test_setup(widening_keeps_the_flags, start),
+        cmocka_unit_test_setup(global_is_said_only_of_everything, start),
         cmocka_unit_test_setup(too_many_strides_flush_the_space, start),
         cmocka_unit_test_setup(an_empty_batch_disturbs_nobody, start),
         cmocka_unit_test_setup(only_who_holds_the_space_is_told, start),

@@ -84,6 +84,7 @@ static void batches(void **state)
     static struct ktlb_space dead;
     static struct ktlb_node page;
     struct ktlb_op op = ktlb_op_range(0, PAGE, 12, 0), crooked = {.va = 5, .count = 1, .shift = 12};
+    struct ktlb_op wrapping = {.va = -PAGE, .count = 2, .shift = 12}, flags_only = {.flags = KTLB_TABLES, .shift = 12};
 
     (void)state;
     EXPECT_PANIC(ktlb_batch_init(&batch, NULL), "initialised space");
@@ -95,6 +96,8 @@ static void batches(void **state)
     EXPECT_PANIC(ktlb_batch_sync(&batch), "dispatched before it is synced");
     EXPECT_PANIC(ktlb_batch_done(&batch), "dispatched before it is asked");
     EXPECT_PANIC(ktlb_batch_add(&batch, crooked), "an op comes from");
+    EXPECT_PANIC(ktlb_batch_add(&batch, wrapping), "an op comes from");
+    EXPECT_PANIC(ktlb_batch_add(&batch, flags_only), "an op comes from");
     EXPECT_PANIC(ktlb_batch_add(&batch, ktlb_op_range(0, PAGE, 12, KTLB_GLOBAL)), "ktlb_kernel's");
     ktlb_batch_dispatch(&batch);
     EXPECT_PANIC(ktlb_batch_add(&batch, op), "before dispatch");
@@ -141,11 +144,14 @@ static void cpus(void **state)
     EXPECT_PANIC(ktlb_cpu_offline(), "kernel's root before it goes offline");
     ktlb_switch_begin(&ktlb_kernel);
     EXPECT_PANIC(ktlb_lazy_enter(), "no laziness between");
+    EXPECT_PANIC(ktlb_lazy_leave(), "no laziness between");
     EXPECT_PANIC(ktlb_switch_begin(&space), "ktlb_switch_end() before the next");
     ktlb_switch_end();
     ktlb_cpu_offline();
     EXPECT_PANIC(ktlb_cpu_offline(), "online before it goes offline");
     EXPECT_PANIC(ktlb_switch_begin(&space), "online before it switches");
+    fake_cr4 = KTLB_X86_CR4_PGE;
+    EXPECT_PANIC(ktlb_cpu_online(), "every CPU tags entries");
     fake_cpu = 0;
 }
 

@@ -74,6 +74,27 @@ static void join_with_nothing_keeps_the_flags(void **state)
     assert_int_equal(ktlb_op_join(nothing, ktlb_op_all(KTLB_TABLES), 16).flags, KTLB_EXEC | KTLB_TABLES);
 }
 
+static void join_is_global_only_if_both_are(void **state)
+{
+    struct ktlb_op global = ktlb_op_range(0, PAGE, 12, KTLB_GLOBAL), not = ktlb_op_range(PAGE, PAGE, 12, KTLB_EXEC);
+
+    (void)state;
+    assert_int_equal(ktlb_op_join(global, not, 16).flags, KTLB_EXEC);
+    assert_int_equal(ktlb_op_join(global, global, 16).flags, KTLB_GLOBAL);
+    assert_int_equal(ktlb_op_join(global, ktlb_op_all(0), 16).flags, 0);
+}
+
+/* A hull of 2^32 - 1 strides must not pass for a count. */
+static void join_of_two_halves_is_the_space(void **state)
+{
+    struct ktlb_op a = {.va = 0, .count = UINT32_C(1) << 31, .shift = 12};
+    struct ktlb_op b = {.va = (UINT64_C(1) << 43) - PAGE, .count = UINT32_C(1) << 31, .shift = 12};
+
+    (void)state;
+    assert_int_equal(ktlb_op_join(a, b, KTLB_ALL).count, KTLB_ALL);
+    assert_int_equal(ktlb_op_join(a, b, KTLB_ALL).va, 0);
+}
+
 static bool covered(struct ktlb_op op, uint64_t page)
 {
     uint64_t first = op.va / PAGE, count = (uint64_t)op.count << (op.shift - 12);
@@ -108,6 +129,8 @@ int main(void)
         cmocka_unit_test(join_is_the_hull_up_to_the_limit),
         cmocka_unit_test(join_of_two_sizes_counts_the_smaller),
         cmocka_unit_test(join_with_nothing_keeps_the_flags),
+        cmocka_unit_test(join_is_global_only_if_both_are),
+        cmocka_unit_test(join_of_two_halves_is_the_space),
         cmocka_unit_test(join_never_covers_less),
     };
 

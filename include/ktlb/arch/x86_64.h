@@ -1,9 +1,11 @@
 /*
  * x86_64.h - local invalidation on x86_64: which instructions, in which order, for which op.
  *
- * Why the sequences are what they are (Intel SDM 3, 4.10.4):
+ * Why the sequences are what they are (Intel SDM volume 3, "Operations that invalidate TLBs and paging-structure
+ * caches"):
  * - INVLPG reaches the current PCID and global entries of one address, whatever the size of the entry, and every
- *   walk-cache entry of the current PCID. So any range op also serves KTLB_TABLES for the loaded space.
+ *   walk-cache entry of the current PCID (on AMD with EFER.TCE set, those that lead to the address). So a range op
+ *   under every dying table also serves KTLB_TABLES for the loaded space.
  * - A CR3 load reaches the loaded PCID, not global entries. Other PCIDs keep theirs: the core remembers, per
  *   slot, how far each is clean, and asks for a flushing load.
  * - Everything at once is INVPCID type 2 or, without INVPCID, changing CR4.PGE there and back.
@@ -50,7 +52,7 @@ KTLB_INLINE void ktlb_x86_fence_xapic(void)
 }
 
 /* Before a WRMSR to an x2APIC's command register. That WRMSR is not serialising and may pass earlier stores: the
- * interrupt would overtake the request (SDM 3, 10.12.3). MFENCE drains them, LFENCE holds the WRMSR back. */
+ * interrupt would overtake the request (SDM volume 3, "x2APIC register access semantics"). MFENCE drains them, LFENCE holds the WRMSR back. */
 KTLB_INLINE void ktlb_x86_fence_x2apic(void)
 {
     ktlb_x86_mfence();
@@ -59,10 +61,15 @@ KTLB_INLINE void ktlb_x86_fence_x2apic(void)
 
 /* ---- for the library: what every architecture provides ---- */
 
-/* Learn the machine; false if entries cannot be tagged and @asids is not 0. On x86 the host has set CR4.PCIDE. */
-KTLB_INLINE bool ktlb_arch_init(unsigned asids)
+/* Learn the machine, once. */
+KTLB_INLINE void ktlb_arch_init(void)
 {
     ktlb_arch.invpcid = ktlb_x86_cpuid_ebx(7) >> 10 & 1;
+}
+
+/* Whether this CPU can tag entries with one of @asids tags: the host has set CR4.PCIDE, or wants none. */
+KTLB_INLINE bool ktlb_arch_can_tag(unsigned asids)
+{
     return asids == 0 || (ktlb_x86_read_cr4() & KTLB_X86_CR4_PCIDE);
 }
 

@@ -94,8 +94,8 @@
 #if KTLB_MAILBOX_SLOTS < 1 || KTLB_MAILBOX_SLOTS > 64 || (KTLB_MAILBOX_SLOTS & (KTLB_MAILBOX_SLOTS - 1))
 #error "KTLB_MAILBOX_SLOTS: a power of two, 1 to 64"
 #endif
-#if KTLB_STALL_SPINS < 16
-#error "KTLB_STALL_SPINS: 16 or more"
+#if KTLB_STALL_SPINS < 16 || KTLB_STALL_SPINS > 0xffffffff
+#error "KTLB_STALL_SPINS: 16 to 2^32 - 1"
 #endif
 
 #endif

@@ -1,0 +1,486 @@
+/*
+ * cases.c - one small case per promise and per place a CPU can be in when somebody unmaps.
+ *
+ * Goal of each: in no execution is a promise broken; the oracle is in the machine, so a case only has to make things
+ * happen. This file is a host kernel to the library, and is compiled like it: its plain accesses are checked for races,
+ * which is how a batch read after its sync returned is caught.
+ */
+#include "cases.h"
+
+#include "machine.h"
+
+#define PAGE_SIZE (UINT64_C(1) << PAGE_BITS)
+#define USER(page) (USER_BASE + (page) * PAGE_SIZE)
+#define KERNEL(page) (KERNEL_BASE + (page) * PAGE_SIZE)
+
+static struct machine_space *one, *two;
+static struct ktlb_batch batches[EX_CPUS_MAX][4];
+
+/* ---- what cases are made of ---- */
+
+static void map(struct machine_space *space, uint64_t va)
+{
+    machine_map(space, va, machine_frame_alloc(), MACHINE_READ | MACHINE_WRITE);
+}
+
+static void load_on(unsigned cpu, struct machine_space *space)
+{
+    hardware_setup_cpu = cpu;
+    machine_switch(space, true);
+    hardware_setup_cpu = 0;
+}
+
+static void fresh(unsigned cpus)
+{
+    machine_reset(cpus);
+    one = machine_space_create();
+    two = machine_space_create();
+    for (unsigned page = 0; page < 4; page++)
+        map(one, USER(page));
+    map(two, USER(0));
+    for (unsigned page = 0; page < 2; page++)
+        map(machine_kernel(), KERNEL(page));
+}
+
+/* Unhook and dispatch; the other half of the unmap path is finish(). */
+static void start(struct ktlb_batch *batch, struct machine_space *space, uint64_t va, unsigned flags)
+{
+    struct machine_frame *frame;
+
+    ktlb_batch_init(batch, machine_space_tlb(space));
+    frame = machine_map(space, va, NULL, 0);
+    ktlb_batch_defer(batch, &frame->node);
+    ktlb_batch_add(batch, ktlb_op_range(va, PAGE_SIZE, PAGE_BITS, flags));
+    ktlb_batch_dispatch(batch);
+}
+
+/* Sync, free, and scribble: from here on nobody may look at the batch. */
+static void finish(struct ktlb_batch *batch)
+{
+    machine_frame_free(ktlb_batch_sync(batch));
+    batch->request.space = NULL;
+    batch->request.count = ~0u;
+}
+
+static void unmap(struct machine_space *space, uint64_t va, unsigned flags)
+{
+    struct ktlb_batch *batch = &batches[machine_cpu()][0];
+
+    start(batch, space, va, flags);
+    finish(batch);
+}
+
+static void unmap_table(struct machine_space *space, uint64_t va, unsigned flags)
+{
+    struct ktlb_batch *batch = &batches[machine_cpu()][0];
+    struct machine_frame *table;
+
+    ktlb_batch_init(batch, machine_space_tlb(space));
+    table = machine_table_take(space, va);
+    ktlb_batch_defer(batch, &table->node);
+    ktlb_batch_add(batch, ktlb_op_range(va, PAGE_SIZE, PAGE_BITS, flags | KTLB_TABLES));
+    ktlb_batch_dispatch(batch);
+    finish(batch);
+}
+
+static void unmap_one(unsigned cpu)
+{
+    (void)cpu;
+    unmap(one, USER(0), 0);
+}
+
+static void unmap_kernel(unsigned cpu)
+{
+    (void)cpu;
+    unmap(machine_kernel(), KERNEL(0), KTLB_GLOBAL);
+}
+
+static void free_table(unsigned cpu)
+{
+    (void)cpu;
+    unmap_table(one, USER(0), 0);
+}
+
+/* ---- setups ---- */
+
+static void both_in_one(void)
+{
+    fresh(2);
+    load_on(0, one);
+    load_on(1, one);
+}
+
+static void second_in_one(void)
+{
+    fresh(2);
+    load_on(1, one);
+}
+
+static void second_in_neither(void)
+{
+    fresh(2);
+}
+
+static void second_in_one_was_in_two(void)
+{
+    fresh(2);
+    load_on(1, two);
+    load_on(1, one);
+}
+
+static void second_in_two_was_in_one(void)
+{
+    fresh(2);
+    load_on(1, one);
+    load_on(1, two);
+}
+
+/* ---- the second CPU ---- */
+
+static void just_there(void)
+{
+    machine_idle();
+}
+
+static void switches_in(void)
+{
+    machine_switch(one, true);
+    machine_idle();
+}
+
+static void goes_and_returns(void)
+{
+    machine_switch(two, true);
+    machine_switch(one, true);
+    machine_idle();
+}
+
+static void reloads(void)
+{
+    machine_switch(one, true);
+    machine_idle();
+}
+
+static void switches_to_two(void)
+{
+    machine_switch(two, true);
+    machine_idle();
+}
+
+static void is_lazy(void)
+{
+    machine_lazy_enter();
+    machine_lazy_leave(true);
+    machine_idle();
+}
+
+static void is_lazy_and_goes(void)
+{
+    machine_lazy_enter();
+    machine_switch(two, true);
+    machine_idle();
+}
+
+static void is_lazy_and_reloads(void)
+{
+    machine_lazy_enter();
+    machine_switch(one, true);
+    machine_idle();
+}
+
+static void goes_away(void)
+{
+    machine_offline();
+}
+
+static void goes_away_and_comes_back(void)
+{
+    machine_offline();
+    machine_online(true);
+    machine_idle();
+}
+
+#define TWO(initiator, target)                                                                     \
+    static void initiator##_##target(unsigned cpu)                                                 \
+    {                                                                                              \
+        if (cpu == 0) {                                                                            \
+            initiator(cpu);                                                                        \
+            machine_idle();                                                                        \
+        } else {                                                                                   \
+            target();                                                                              \
+        }                                                                                          \
+    }
+TWO(unmap_one, just_there)
+TWO(unmap_one, switches_in)
+TWO(unmap_one, goes_and_returns)
+TWO(unmap_one, reloads)
+TWO(unmap_one, switches_to_two)
+TWO(unmap_one, is_lazy)
+TWO(unmap_one, is_lazy_and_goes)
+TWO(unmap_one, is_lazy_and_reloads)
+TWO(free_table, just_there)
+TWO(free_table, switches_in)
+TWO(free_table, goes_and_returns)
+TWO(free_table, is_lazy)
+TWO(free_table, is_lazy_and_goes)
+TWO(unmap_kernel, just_there)
+TWO(unmap_kernel, switches_to_two)
+TWO(unmap_kernel, goes_away)
+TWO(unmap_kernel, goes_away_and_comes_back)
+
+/* A table of the kernel's half dies while the second CPU moves to a tag that has walked it before. */
+static void free_kernel_table(unsigned cpu)
+{
+    (void)cpu;
+    unmap_table(machine_kernel(), KERNEL(0), KTLB_GLOBAL);
+}
+TWO(free_kernel_table, switches_to_two)
+
+/* Two unmaps one after the other: what was posted for a CPU that left must not be read when it is back. */
+static void unmap_kernel_twice(unsigned cpu)
+{
+    (void)cpu;
+    unmap(machine_kernel(), KERNEL(0), KTLB_GLOBAL);
+    unmap(machine_kernel(), KERNEL(1), KTLB_GLOBAL);
+}
+TWO(unmap_kernel_twice, goes_away_and_comes_back)
+
+/* ---- more of one initiator ---- */
+
+/* More batches in flight than a mailbox has slots; waited for in the reverse order. */
+static void many_in_flight(unsigned cpu)
+{
+    for (unsigned i = 0; i < 3; i++)
+        start(&batches[cpu][i], one, USER(i), 0);
+    for (unsigned i = 3; i-- > 0;)
+        finish(&batches[cpu][i]);
+}
+TWO(many_in_flight, just_there)
+TWO(many_in_flight, switches_to_two)
+
+static void many_in_flight_mixed(unsigned cpu)
+{
+    start(&batches[cpu][0], one, USER(0), 0);
+    start(&batches[cpu][1], one, USER(1), 0);
+    start(&batches[cpu][2], machine_kernel(), KERNEL(0), KTLB_GLOBAL);
+    for (unsigned i = 0; i < 3; i++)
+        finish(&batches[cpu][i]);
+}
+TWO(many_in_flight_mixed, just_there)
+
+static void asks_without_waiting(unsigned cpu)
+{
+    struct ktlb_batch *batch = &batches[cpu][0];
+
+    start(batch, one, USER(0), 0);
+    while (!ktlb_batch_done(batch))
+        machine_relax();
+    finish(batch);
+}
+TWO(asks_without_waiting, just_there)
+
+/* Disjoint pages, more than a batch keeps apart; and more strides than it counts. */
+static void disjoint(unsigned cpu)
+{
+    struct ktlb_batch *batch = &batches[cpu][0];
+
+    ktlb_batch_init(batch, machine_space_tlb(one));
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t va = USER(i == 2 ? 3 : i);
+
+        ktlb_batch_defer(batch, &machine_map(one, va, NULL, 0)->node);
+        ktlb_batch_add(batch, ktlb_op_range(va, PAGE_SIZE, PAGE_BITS, 0));
+    }
+    ktlb_batch_dispatch(batch);
+    finish(batch);
+}
+TWO(disjoint, just_there)
+
+/* A table of pages becomes one huge page: the table dies, and every small entry with it. */
+static void merge(unsigned cpu)
+{
+    struct ktlb_batch *batch = &batches[cpu][0];
+    struct machine_frame *table;
+
+    ktlb_batch_init(batch, machine_space_tlb(one));
+    table = machine_merge(one, USER(0), MACHINE_READ);
+    ktlb_batch_defer(batch, &table->node);
+    ktlb_batch_add(batch, ktlb_op_range(USER(0), TABLE_PAGES * PAGE_SIZE, PAGE_BITS, KTLB_TABLES));
+    ktlb_batch_dispatch(batch);
+    finish(batch);
+}
+TWO(merge, just_there)
+
+/* TRAPS 31: the initiator runs another space than the one it shoots. */
+static void unmap_in_two(unsigned cpu)
+{
+    (void)cpu;
+    unmap(two, USER(0), 0);
+}
+TWO(unmap_in_two, goes_and_returns)
+
+/* ---- both are initiators ---- */
+
+static void each_unmaps(unsigned cpu)
+{
+    unmap(one, USER(cpu), 0);
+    machine_idle();
+}
+
+static void each_unmaps_masked(unsigned cpu)
+{
+    ktlb_irq irq = ktlb_port_irq_save();
+
+    unmap(one, USER(cpu), 0);
+    ktlb_port_irq_restore(irq);
+    machine_idle();
+}
+
+/* P6: who cannot hold it is not interrupted; final looks at the count. */
+static void second_in_two(void)
+{
+    fresh(2);
+    load_on(0, one);
+    load_on(1, two);
+}
+
+static void nobody_was_interrupted(void)
+{
+    ex_check(hardware_interrupts_sent() == 0, "P6: a CPU in another space was interrupted");
+}
+
+/* Interrupts from nobody, anywhere. */
+static void both_in_one_and_strays(void)
+{
+    both_in_one();
+    hardware_stray(1, 2);
+}
+
+/* ---- three CPUs ---- */
+
+static void three_in_one(void)
+{
+    fresh(3);
+    for (unsigned cpu = 0; cpu < 3; cpu++)
+        load_on(cpu, one);
+}
+
+/* strat9's race: two initiators, one target. */
+static void two_initiators_one_target(unsigned cpu)
+{
+    if (cpu < 2)
+        unmap(one, USER(cpu), 0);
+    machine_idle();
+}
+
+static void two_initiators_and_a_switch(unsigned cpu)
+{
+    if (cpu < 2) {
+        unmap(one, USER(cpu), 0);
+        machine_idle();
+    } else {
+        goes_and_returns();
+    }
+}
+
+static void lazy_and_departing(unsigned cpu)
+{
+    if (cpu == 0) {
+        unmap_table(one, USER(0), 0);
+        machine_idle();
+    } else if (cpu == 1) {
+        is_lazy();
+    } else {
+        goes_away();
+    }
+}
+
+/* ---- many at once, for random schedules ---- */
+
+static void four(void)
+{
+    fresh(4);
+    for (unsigned cpu = 0; cpu < 4; cpu++)
+        load_on(cpu, cpu < 3 ? one : two);
+}
+
+static void mixed(unsigned cpu)
+{
+    for (unsigned round = 0; round < 2; round++) {
+        switch (ex_choose(6, "what to do")) {
+        case 0:
+            if (round == 0)
+                unmap(one, USER(cpu), 0);
+            break;
+        case 1:
+            machine_switch(two, true);
+            break;
+        case 2:
+            machine_switch(one, true);
+            break;
+        case 3:
+            machine_lazy_enter();
+            machine_lazy_leave(true);
+            break;
+        case 4:
+            if (cpu > 0) {
+                machine_offline();
+                machine_online(true);
+            }
+            break;
+        case 5:
+            if (cpu < 2 && round == 0)
+                unmap(machine_kernel(), KERNEL(cpu), KTLB_GLOBAL);
+            break;
+        }
+    }
+    machine_idle();
+}
+
+#define CASE(NAME, CPUS, SETUP, BODY, ABOUT)                                                       \
+    {                                                                                              \
+        .name = NAME, .about = ABOUT, .cpus = CPUS, .setup = SETUP, .body = BODY,                  \
+        .before_step = hardware_before_step, .idle = hardware_deliver,                             \
+    }
+
+const struct ex_case cases[] = {
+    CASE("unmap", 2, both_in_one, unmap_one_just_there, "P1 P3: a page is unmapped and freed; the other CPU is in the space"),
+    CASE("switch-in", 2, second_in_neither, unmap_one_switches_in, "P4: the other CPU enters the space meanwhile"),
+    CASE("switch-back", 2, second_in_one, unmap_one_goes_and_returns, "P4: leaves it and returns, its tag kept"),
+    CASE("reload", 2, second_in_one, unmap_one_reloads, "P4: loads the same space again"),
+    CASE("switch-away", 2, second_in_one, unmap_one_switches_to_two, "P1: leaves the space meanwhile"),
+    CASE("lazy", 2, second_in_one, unmap_one_is_lazy, "P4: is lazy for a while"),
+    CASE("lazy-switch", 2, second_in_one, unmap_one_is_lazy_and_goes, "P4: becomes lazy, then switches away"),
+    CASE("lazy-reload", 2, second_in_one, unmap_one_is_lazy_and_reloads, "P4: becomes lazy, then loads the same space"),
+    CASE("tables", 2, both_in_one, free_table_just_there, "P1: a page-table page dies"),
+    CASE("tables-switch-in", 2, second_in_neither, free_table_switches_in, "P1 P4: and the other CPU enters the space"),
+    CASE("tables-switch-back", 2, second_in_one, free_table_goes_and_returns, "P1 P4: and leaves and returns"),
+    CASE("tables-lazy", 2, second_in_one, free_table_is_lazy, "P1: and is lazy, where its walker still roams"),
+    CASE("tables-lazy-switch", 2, second_in_one, free_table_is_lazy_and_goes, "P1: and is lazy, then leaves"),
+    CASE("kernel", 2, both_in_one, unmap_kernel_just_there, "P1: a page of the kernel's half, global"),
+    CASE("kernel-switch", 2, second_in_one, unmap_kernel_switches_to_two, "P1: in the window of a switch"),
+    CASE("kernel-tables", 2, second_in_one_was_in_two, free_kernel_table_switches_to_two,
+         "P1: a kernel table dies; another tag has walked it"),
+    CASE("offline", 2, second_in_neither, unmap_kernel_goes_away, "P2: the other CPU leaves"),
+    CASE("hotplug", 2, second_in_neither, unmap_kernel_goes_away_and_comes_back, "P2 P4: leaves and comes back"),
+    CASE("hotplug-twice", 2, second_in_neither, unmap_kernel_twice_goes_away_and_comes_back,
+         "P2 P4: the same, with another unmap behind the first"),
+    CASE("in-flight", 2, both_in_one, many_in_flight_just_there, "P2: more batches than slots"),
+    CASE("in-flight-switch", 2, second_in_one, many_in_flight_switches_to_two, "P2: and the target leaves the space"),
+    CASE("in-flight-kernel", 2, both_in_one, many_in_flight_mixed_just_there, "P2: the last for the kernel's half"),
+    CASE("done", 2, both_in_one, asks_without_waiting_just_there, "P2: asking instead of waiting"),
+    CASE("disjoint", 2, both_in_one, disjoint_just_there, "P1: more pages than a batch keeps apart"),
+    CASE("merge", 2, both_in_one, merge_just_there, "P1: small pages become a huge one"),
+    CASE("from-elsewhere", 2, second_in_two_was_in_one, unmap_in_two_goes_and_returns, "P1: the initiator is in neither"),
+    CASE("crossing", 2, both_in_one, each_unmaps, "P5: two initiators, each the other's target"),
+    CASE("crossing-masked", 2, both_in_one, each_unmaps_masked, "P5: the same with interrupts masked"),
+    CASE("stray", 2, both_in_one_and_strays, unmap_one_just_there, "P2: interrupts from nobody"),
+    {.name = "undisturbed", .about = "P6: the other CPU is in another space", .cpus = 2, .setup = second_in_two,
+     .body = unmap_one_just_there, .final = nobody_was_interrupted, .before_step = hardware_before_step,
+     .idle = hardware_deliver},
+    CASE("two-initiators", 3, three_in_one, two_initiators_one_target, "P2: two initiators, one target"),
+    CASE("two-initiators-switch", 3, three_in_one, two_initiators_and_a_switch, "P4: two initiators, a target that switches"),
+    CASE("lazy-offline", 3, three_in_one, lazy_and_departing, "P1 P2: a lazy and a departing target"),
+    CASE("mixed", 4, four, mixed, "everything at once"),
+};
+const size_t case_count = sizeof(cases) / sizeof(cases[0]);

@@ -1,0 +1,636 @@
+/*
+ * machine.c - the explorer as a machine: scenarios/machine.h and ktlb's port, on the hardware of hardware.h.
+ *
+ * The oracle is here, and is stronger than any reader's luck. A frame is freed in machine_frame_free; at that moment no
+ * CPU that may run user code, and no page walker, may be able to reach it: not "did not", could not. The same is
+ * asked of a CPU at the end of each switch, of laziness, and of coming online. So every broken promise is found in the
+ * first execution that allows it, without a load that happens to hit.
+ */
+#include "machine.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ktlb/arch/x86_64.h"
+
+#define ENTRIES_MAX 24
+
+struct machine_space {
+    struct ktlb_space tlb;
+    unsigned root;
+};
+
+enum frame_state { FREE, USED, HUGE, TABLE };
+
+struct machine machine = {
+    .name = "explorer",
+    .frame_words = 1,
+    .user_base = USER_BASE,
+    .kernel_base = KERNEL_BASE,
+    .region_size = (uint64_t)REGIONS << REGION_BITS,
+    .huge_size = UINT64_C(1) << REGION_BITS,
+};
+
+static struct machine_frame frames[FRAMES];
+static struct ktlb_u64 words[FRAMES];
+static struct {
+    enum frame_state state;
+    unsigned table; /* of a TABLE */
+} about[FRAMES];
+static bool table_used[TABLES];
+static struct machine_space kernel_space, spaces[ROOTS];
+static bool root_used[ROOTS];
+static struct {
+    struct machine_space *loaded;
+    bool exposed; /* user code may run: not in a switch, not lazy, not away */
+    bool online;
+} state[EX_CPUS_MAX];
+static KTLB_ALIGNED(KTLB_CACHE_LINE) unsigned char memory[8192];
+
+enum { FRAMES_ID = 2000, ROOTS_ID = 2001 };
+
+void hardware_panic(const char *rule)
+{
+    ex_fail("assertion: %s", rule);
+    __builtin_trap();
+}
+
+/* ---- the port ---- */
+
+unsigned ktlb_port_cpu(void)
+{
+    return hardware_cpu();
+}
+
+void ktlb_port_ipi(const struct ktlb_cpuset *targets)
+{
+    ktlb_x86_fence_x2apic();
+    KTLB_CPUSET_EACH(cpu, targets)
+        hardware_interrupt(cpu);
+}
+
+ktlb_irq ktlb_port_irq_save(void)
+{
+    return ex_running() && hardware_mask(true);
+}
+
+void ktlb_port_irq_restore(ktlb_irq masked)
+{
+    if (ex_running())
+        hardware_mask(masked);
+}
+
+void ktlb_port_stall(const struct ktlb_batch *batch)
+{
+    (void)batch;
+}
+
+/* ---- the oracle ---- */
+
+static uint64_t page_va(bool kernel, unsigned page)
+{
+    return (kernel ? KERNEL_BASE : USER_BASE) + ((uint64_t)(page / TABLE_PAGES) << REGION_BITS) +
+           ((uint64_t)(page % TABLE_PAGES) << PAGE_BITS);
+}
+
+/* Can @cpu reach a frame that satisfies @wrong through an entry for a page in either half? */
+static void check_reach(unsigned cpu, bool kernel, bool (*wrong)(unsigned frame, unsigned argument), unsigned argument,
+                        const char *promise)
+{
+    uint64_t entries[ENTRIES_MAX];
+
+    for (unsigned page = 0; page < PAGES; page++) {
+        unsigned count = hardware_possible(cpu, page_va(kernel, page), entries, ENTRIES_MAX);
+
+        for (unsigned i = 0; i < count; i++)
+            if (wrong(ENTRY_NUMBER(entries[i]), argument))
+                ex_fail("%s: CPU %u can still reach frame %u, which is free, at %s page %u", promise, cpu,
+                        ENTRY_NUMBER(entries[i]), kernel ? "kernel" : "user", page);
+    }
+}
+
+static bool is_this(unsigned frame, unsigned argument)
+{
+    return frame == argument;
+}
+
+static bool is_free(unsigned frame, unsigned argument)
+{
+    (void)argument;
+    return about[frame].state == FREE;
+}
+
+static void check_table(unsigned cpu, unsigned table, const char *promise)
+{
+    if (hardware_may_walk(cpu, table))
+        ex_fail("%s: the walker of CPU %u can still enter page-table page %u, which is free", promise, cpu, table);
+}
+
+/* Frame @frame is about to be free: who could still use it? */
+static void check_unreachable(unsigned frame)
+{
+    for (unsigned cpu = 0; cpu < machine.cpus; cpu++) {
+        hardware_touch(cpu, false, "who can reach it?");
+        if (!state[cpu].online)
+            continue;
+        if (about[frame].state == TABLE)
+            check_table(cpu, about[frame].table, "P1");
+        check_reach(cpu, true, is_this, frame, "P1");
+        if (state[cpu].exposed)
+            check_reach(cpu, false, is_this, frame, "P1");
+    }
+}
+
+/* This CPU may use what it holds from here on: is any of it gone? */
+static void check_arrival(void)
+{
+    unsigned cpu = hardware_cpu();
+
+    if (!ex_running())
+        return;
+    hardware_touch(cpu, true, "may use what it holds");
+    ex_event(FRAMES_ID, false, "what is free?");
+    check_reach(cpu, true, is_free, 0, "P4");
+    for (unsigned table = 0; table < TABLES; table++)
+        if (!table_used[table])
+            check_table(cpu, table, "P4");
+    if (!state[cpu].exposed)
+        return;
+    check_reach(cpu, false, is_free, 0, "P4");
+    if (hardware_may_confuse(cpu, state[cpu].loaded->root))
+        ex_fail("P4: CPU %u holds entries of another space under the loaded tag", cpu);
+}
+
+/* ---- frames ---- */
+
+static struct machine_frame *take_frame(enum frame_state kind)
+{
+    if (ex_running())
+        ex_event(FRAMES_ID, true, "a frame");
+    for (unsigned i = 0; i < FRAMES; i++)
+        if (about[i].state == FREE) {
+            about[i].state = kind;
+            return &frames[i];
+        }
+    return NULL;
+}
+
+struct machine_frame *machine_frame_alloc(void)
+{
+    return take_frame(USED);
+}
+
+struct machine_frame *machine_huge_alloc(void)
+{
+    return take_frame(HUGE);
+}
+
+struct ktlb_u64 *machine_frame_words(const struct machine_frame *frame)
+{
+    return &words[frame->number];
+}
+
+void machine_frame_free(struct ktlb_node *list)
+{
+    while (list) {
+        struct machine_frame *frame = (struct machine_frame *)list;
+        unsigned number = (unsigned)frame->number;
+
+        list = list->next;
+        ex_event(FRAMES_ID, true, "frees a frame");
+        ex_note("frees frame %u", number);
+        ex_check(about[number].state != FREE, "P3: frame %u is freed twice", number);
+        check_unreachable(number);
+        if (about[number].state == TABLE)
+            table_used[about[number].table] = false;
+        else
+            ex_store(&words[number].value, 8, MACHINE_POISON | number, __ATOMIC_RELAXED);
+        about[number].state = FREE;
+    }
+}
+
+static struct machine_frame *frame_of(uint64_t entry)
+{
+    return entry & ENTRY_PRESENT ? &frames[ENTRY_NUMBER(entry)] : NULL;
+}
+
+/* ---- spaces and page tables ---- */
+
+static uint64_t entry_load(const uint64_t *entry)
+{
+    return ex_running() ? ex_load(entry, 8, __ATOMIC_RELAXED) : *entry;
+}
+
+static void entry_store(uint64_t *entry, uint64_t value)
+{
+    if (!ex_running()) {
+        *entry = value;
+        return;
+    }
+    ex_store(entry, 8, value, __ATOMIC_RELEASE);
+}
+
+static uint64_t entry_bits(unsigned rights)
+{
+    return ENTRY_PRESENT | (rights & MACHINE_WRITE ? ENTRY_WRITE : 0);
+}
+
+/* Each table page is a frame as well, so that it can be owed and freed like one. */
+static struct machine_frame *table_frame[TABLES];
+
+static unsigned take_table(void)
+{
+    if (ex_running())
+        ex_event(FRAMES_ID, true, "a table");
+    for (unsigned i = 0; i < TABLES; i++)
+        if (!table_used[i]) {
+            table_used[i] = true;
+            for (unsigned page = 0; page < TABLE_PAGES; page++)
+                hardware_table[i][page] = 0;
+            if (ex_running())
+                ex_forget(hardware_table[i], sizeof(hardware_table[i]));
+            table_frame[i] = take_frame(TABLE);
+            about[table_frame[i]->number].table = i;
+            return i;
+        }
+    ex_fail("explorer: this machine has no more page-table pages");
+    return 0;
+}
+
+static uint64_t *directory_of(struct machine_space *space, uint64_t va)
+{
+    return &hardware_directory[space->root][hardware_page(va) / TABLE_PAGES];
+}
+
+static uint64_t *entry_of(struct machine_space *space, uint64_t va, bool create)
+{
+    uint64_t *directory = directory_of(space, va), upper = entry_load(directory);
+
+    if (!(upper & ENTRY_PRESENT)) {
+        if (!create)
+            return NULL;
+        upper = ENTRY(take_table(), ENTRY_PRESENT | ENTRY_WRITE);
+        entry_store(directory, upper);
+    }
+    return &hardware_table[ENTRY_NUMBER(upper)][hardware_page(va) % TABLE_PAGES];
+}
+
+struct machine_frame *machine_map(struct machine_space *space, uint64_t va, struct machine_frame *frame,
+                                  unsigned rights)
+{
+    uint64_t *entry = entry_of(space, va, frame != NULL), old;
+
+    if (!entry)
+        return NULL;
+    old = entry_load(entry);
+    entry_store(entry, frame ? ENTRY(frame->number, entry_bits(rights)) : 0);
+    return frame_of(old);
+}
+
+bool machine_protect(struct machine_space *space, uint64_t va, unsigned rights)
+{
+    uint64_t *entry = entry_of(space, va, false), old = entry ? entry_load(entry) : 0;
+
+    if (!(old & ENTRY_PRESENT))
+        return false;
+    entry_store(entry, ENTRY(ENTRY_NUMBER(old), entry_bits(rights)));
+    return true;
+}
+
+struct machine_frame *machine_map_huge(struct machine_space *space, uint64_t va, struct machine_frame *frame,
+                                       unsigned rights)
+{
+    uint64_t *directory = directory_of(space, va), old = entry_load(directory);
+
+    entry_store(directory, frame ? ENTRY(frame->number, entry_bits(rights) | ENTRY_HUGE) : 0);
+    return frame_of(old);
+}
+
+/* The frames of a split huge page are the huge frame itself here: one frame under all its pages. */
+bool machine_split(struct machine_space *space, uint64_t va)
+{
+    uint64_t *directory = directory_of(space, va), old = entry_load(directory);
+    unsigned table;
+
+    if (!(old & ENTRY_HUGE))
+        return false;
+    table = take_table();
+    for (unsigned page = 0; page < TABLE_PAGES; page++)
+        entry_store(&hardware_table[table][page], old & ~(uint64_t)ENTRY_HUGE);
+    entry_store(directory, ENTRY(table, ENTRY_PRESENT | ENTRY_WRITE));
+    return true;
+}
+
+struct machine_frame *machine_merge(struct machine_space *space, uint64_t va, unsigned rights)
+{
+    uint64_t *directory = directory_of(space, va), upper = entry_load(directory), first;
+
+    if (!(upper & ENTRY_PRESENT) || (upper & ENTRY_HUGE))
+        return NULL;
+    first = entry_load(&hardware_table[ENTRY_NUMBER(upper)][0]);
+    entry_store(directory, ENTRY(ENTRY_NUMBER(first), entry_bits(rights) | ENTRY_HUGE));
+    return table_frame[ENTRY_NUMBER(upper)];
+}
+
+struct machine_frame *machine_table_take(struct machine_space *space, uint64_t va)
+{
+    uint64_t *directory = directory_of(space, va), upper = entry_load(directory);
+
+    if (!(upper & ENTRY_PRESENT) || (upper & ENTRY_HUGE))
+        return NULL;
+    entry_store(directory, 0);
+    return table_frame[ENTRY_NUMBER(upper)];
+}
+
+struct machine_space *machine_kernel(void)
+{
+    return &kernel_space;
+}
+
+struct ktlb_space *machine_space_tlb(struct machine_space *space)
+{
+    return space == &kernel_space ? &ktlb_kernel : &space->tlb;
+}
+
+struct machine_space *machine_space_create(void)
+{
+    if (ex_running())
+        ex_event(ROOTS_ID, true, "a space");
+    for (unsigned i = 1; i < ROOTS; i++)
+        if (!root_used[i]) {
+            root_used[i] = true;
+            spaces[i].root = i;
+            ktlb_space_init(&spaces[i].tlb);
+            return &spaces[i];
+        }
+    ex_fail("explorer: this machine has no more roots");
+    return NULL;
+}
+
+void machine_space_destroy(struct machine_space *space)
+{
+    ktlb_space_fini(&space->tlb);
+    ex_event(ROOTS_ID, true, "a space ends");
+    for (unsigned region = 0; region < REGIONS; region++) {
+        uint64_t upper = entry_load(&hardware_directory[space->root][region]);
+
+        if ((upper & ENTRY_PRESENT) && !(upper & ENTRY_HUGE)) {
+            struct machine_frame *frame = table_frame[ENTRY_NUMBER(upper)];
+
+            frame->node.next = NULL;
+            entry_store(&hardware_directory[space->root][region], 0);
+            machine_frame_free(&frame->node);
+        }
+    }
+    root_used[space->root] = false;
+}
+
+void machine_switch(struct machine_space *space, bool honest)
+{
+    unsigned cpu = hardware_cpu();
+    struct machine_space *next = space ? space : &kernel_space;
+    struct ktlb_load load;
+
+    hardware_touch(cpu, true, "begins to switch");
+    state[cpu].exposed = false;
+    load = ktlb_switch_begin(machine_space_tlb(next));
+    if (!honest)
+        load.flush = false;
+    ktlb_x86_write_cr3(ktlb_x86_cr3((uint64_t)next->root << 12, load));
+    ktlb_switch_end();
+    state[cpu].loaded = next;
+    state[cpu].exposed = space != NULL;
+    check_arrival();
+}
+
+/* ---- laziness, coming and going ---- */
+
+void machine_lazy_enter(void)
+{
+    hardware_touch(hardware_cpu(), true, "becomes lazy");
+    state[hardware_cpu()].exposed = false;
+    ktlb_lazy_enter();
+}
+
+void machine_lazy_leave(bool honest)
+{
+    unsigned cpu = hardware_cpu();
+
+    if (honest)
+        ktlb_lazy_leave();
+    state[cpu].exposed = state[cpu].loaded != &kernel_space;
+    check_arrival();
+}
+
+void machine_offline(void)
+{
+    unsigned cpu = hardware_cpu();
+
+    machine_switch(NULL, true);
+    hardware_mask(true);
+    ktlb_cpu_offline();
+    hardware_touch(cpu, true, "is away");
+    state[cpu].online = false;
+}
+
+void machine_online(bool honest)
+{
+    unsigned cpu = hardware_cpu();
+
+    if (honest)
+        ktlb_cpu_online();
+    hardware_touch(cpu, true, "is back");
+    state[cpu].online = true;
+    check_arrival();
+    hardware_mask(false);
+}
+
+/* ---- accesses ---- */
+
+/* One of the translations this CPU may use now; 0: it faults. */
+static uint64_t translate(uint64_t va)
+{
+    uint64_t entries[ENTRIES_MAX];
+    unsigned cpu = hardware_cpu(), count;
+
+    hardware_touch(cpu, false, "translates");
+    count = hardware_possible(cpu, va, entries, ENTRIES_MAX);
+    if (hardware_may_fault(va))
+        entries[count++] = 0;
+    return entries[count > 1 ? ex_choose(count, "which translation") : 0];
+}
+
+bool machine_load(uint64_t va, uint64_t *value)
+{
+    uint64_t entry = translate(va);
+
+    if (!(entry & ENTRY_PRESENT))
+        return false;
+    *value = ex_load(&words[ENTRY_NUMBER(entry)].value, 8, __ATOMIC_RELAXED);
+    return true;
+}
+
+bool machine_store(uint64_t va, uint64_t value)
+{
+    uint64_t entry = translate(va);
+
+    if (!(entry & ENTRY_PRESENT) || !(entry & ENTRY_WRITE))
+        return false;
+    ex_store(&words[ENTRY_NUMBER(entry)].value, 8, value, __ATOMIC_RELAXED);
+    return true;
+}
+
+/* ---- CPUs ---- */
+
+unsigned machine_cpu(void)
+{
+    return ktlb_port_cpu();
+}
+
+void machine_relax(void)
+{
+    ex_relax();
+}
+
+uint64_t machine_clock(void)
+{
+    return 0;
+}
+
+void machine_nmi(unsigned cpu)
+{
+    (void)cpu; /* nobody's request: nothing of ours runs in it */
+}
+
+void machine_spurious(unsigned cpu)
+{
+    hardware_interrupt(cpu);
+}
+
+/* Not a choice of the search: a scenario that draws lots draws the same in every execution. */
+uint64_t machine_random(void)
+{
+    static const uint64_t numbers[] = {3, 8, 1, 14, 6, 11, 0, 5, 12, 7, 2, 9};
+    static unsigned next;
+
+    return numbers[next++ % (sizeof(numbers) / sizeof(numbers[0]))];
+}
+
+void machine_print(const char *format, ...)
+{
+    char text[160];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    ex_note("%s", text);
+}
+
+void machine_progress(const char *format, ...)
+{
+    (void)format;
+}
+
+/* Work for machine_run: CPU 0 posts it, the others wait for it parked. */
+static struct {
+    void (*body)(void *argument);
+    void *argument;
+    unsigned cpus, running, round;
+    bool over;
+} work;
+
+void machine_run(unsigned cpus, void (*body)(void *argument), void *argument)
+{
+    ex_event(ROOTS_ID + 1, true, "work");
+    work.body = body;
+    work.argument = argument;
+    work.cpus = cpus;
+    work.running = cpus - 1;
+    work.round++;
+    for (unsigned cpu = 1; cpu < cpus; cpu++)
+        ex_poke(cpu);
+    body(argument);
+    while (ex_event(ROOTS_ID + 1, false, "all through?"), work.running)
+        ex_relax();
+}
+
+void machine_idle(void)
+{
+    do
+        hardware_deliver(hardware_cpu());
+    while (ex_park());
+}
+
+void machine_serve_work(void)
+{
+    unsigned done = 0;
+
+    for (;;) {
+        ex_event(ROOTS_ID + 1, false, "work?");
+        if (work.over)
+            return;
+        if (work.round != done && hardware_cpu() < work.cpus) {
+            done = work.round;
+            work.body(work.argument);
+            ex_event(ROOTS_ID + 1, true, "is through");
+            if (--work.running == 0)
+                ex_poke(0);
+            continue;
+        }
+        if (!hardware_deliver(hardware_cpu()))
+            ex_park();
+    }
+}
+
+void machine_end_work(void)
+{
+    ex_event(ROOTS_ID + 1, true, "no more work");
+    work.over = true;
+    for (unsigned cpu = 1; cpu < machine.cpus; cpu++)
+        ex_poke(cpu);
+}
+
+/* ---- a fresh machine ---- */
+
+extern char __start_ktlb_data[] __attribute__((weak)), __stop_ktlb_data[] __attribute__((weak));
+
+void machine_reset(unsigned cpus)
+{
+    struct ktlb_config config = {
+        .cpus = cpus, .asids = hardware_tags ? 2 : 0, .memory = memory, .memory_size = sizeof(memory)};
+    enum ktlb_status status;
+
+    hardware_reset(cpus);
+    memset(state, 0, sizeof(state));
+    memset(about, 0, sizeof(about));
+    memset(table_used, 0, sizeof(table_used));
+    memset(root_used, 0, sizeof(root_used));
+    memset(&work, 0, sizeof(work));
+    for (unsigned i = 0; i < FRAMES; i++) {
+        frames[i] = (struct machine_frame){.number = i};
+        words[i].value = MACHINE_POISON | i;
+    }
+    machine.cpus = cpus;
+    machine.asids = config.asids;
+    hardware_setup_cpu = 0;
+    status = ktlb_init(&config);
+    ex_check(status == KTLB_OK, "ktlb_init: %s", ktlb_status_text(status));
+    for (hardware_setup_cpu = 0; hardware_setup_cpu < cpus; hardware_setup_cpu++) {
+        ktlb_cpu_online();
+        state[hardware_setup_cpu].online = true;
+        state[hardware_setup_cpu].loaded = &kernel_space;
+    }
+    hardware_setup_cpu = 0;
+}
+
+void machine_regions(void)
+{
+    if (__start_ktlb_data)
+        ex_region(__start_ktlb_data, (size_t)(__stop_ktlb_data - __start_ktlb_data));
+    ex_name(hardware_directory, sizeof(hardware_directory), "directory");
+    ex_name(hardware_table, sizeof(hardware_table), "table");
+    ex_name(words, sizeof(words), "frame");
+    ex_name(memory, sizeof(memory), "ktlb");
+}

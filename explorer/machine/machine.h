@@ -1,0 +1,21 @@
+/*
+ * machine.h - the explorer as a machine, beyond what every machine is (scenarios/machine.h).
+ */
+#ifndef EXPLORER_MACHINE_MACHINE_H
+#define EXPLORER_MACHINE_MACHINE_H
+
+#include "hardware.h"
+#include "scenarios/machine.h"
+
+/* A fresh machine with all its CPUs online and nothing mapped. => From a case's setup. */
+void machine_reset(unsigned cpus);
+/* Tell the runtime what has to be put back before every execution. => Once, before the search. */
+void machine_regions(void);
+
+/* The rest of a CPU's life: take interrupts. */
+void machine_idle(void);
+/* The same, doing what machine_run asks / end that. For scenarios; CPU 0 is the one that asks. */
+void machine_serve_work(void);
+void machine_end_work(void);
+
+#endif
