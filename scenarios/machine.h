@@ -113,6 +113,11 @@ struct machine_frame *machine_table_take(struct machine_space *space, uint64_t v
  * it but keep what the CPU holds whatever ktlb said (the control of every switch scenario). */
 void machine_switch(struct machine_space *space, bool honest);
 
+/* A thread that needs no user space runs on in the loaded one (ktlb_lazy_enter) / and its owner is back. @honest false:
+ * user memory is used again without ktlb_lazy_leave, the control. */
+void machine_lazy_enter(void);
+void machine_lazy_leave(bool honest);
+
 /* ---- memory accesses through the TLB of this CPU ---- */
 
 /* Load or store 64 bits at @va; false if the access faulted. Nothing else happens on a fault. */

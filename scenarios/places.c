@@ -57,10 +57,10 @@ void place_switches(struct scenario_run *run)
         struct arena *arena = &run->arena[round % run->arenas];
 
         machine_switch(arena->space, true);
-        stage_touch(arena, 1 + stage_random(stage_size(32, 1)));
+        stage_touch(arena, 1 + stage_random(stage_size(96, 1)));
         if (initiator)
             stage_remap(run, any_arena(run));
-        stage_touch(arena, 1 + stage_random(stage_size(32, 1)));
+        stage_touch(arena, 1 + stage_random(stage_size(96, 1)));
         if (round % 7 == 0)
             machine_switch(NULL, true);
     }

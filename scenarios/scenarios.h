@@ -36,7 +36,7 @@ struct scenario {
     unsigned cpus;       /* as many at least */
     unsigned share;      /* one initiator for so many CPUs, rounded up */
     unsigned initiators_max; /* 0: any number */
-    unsigned rounds;     /* per initiator, at scale 1000 */
+    unsigned rounds;     /* per initiator, on 8 CPUs at scale 1000; more on fewer, less on more */
     bool kernel;         /* its first arena is in the kernel's half */
     bool tables, huge;   /* its arenas have several page tables; and huge pages, mapped by open */
     unsigned arenas; /* 0: one */
@@ -60,6 +60,7 @@ struct scenarios_options {
 bool scenarios_run(const struct scenarios_options *options);
 
 struct scenarios_result {
+    uint64_t rounds; /* of each initiator */
     uint64_t checked, in_change, frames, wrong;
 };
 
