@@ -20,6 +20,7 @@ struct step {
     bool reads, writes;
     bool sc;
     uintptr_t where; /* an address, or an event's id */
+    unsigned from;   /* the number of the step that wrote what was read, from 1; 0: none of this execution */
 };
 
 /* ---- search.c ---- */
@@ -28,6 +29,8 @@ struct step {
 void search_point(const struct step *next);
 /* What the step turned out to do (a failed compare-exchange only reads). */
 void search_did(const struct step *done);
+/* The number of the step under way. */
+unsigned search_number(void);
 /* Everything a sleeping CPU may know has changed. */
 void search_did_anything(void);
 enum choice { CHOICE_CPU, CHOICE_MEMORY, CHOICE_MACHINE };

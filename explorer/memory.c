@@ -42,6 +42,7 @@ struct message {
     uint64_t stamp;                /* order of creation, over all locations */
     uint32_t place;                /* modification order as a number */
     uint32_t epoch;                /* the writer's own clock */
+    unsigned step;                 /* the search's number for the writing step; 0: none */
     uint8_t cpu;
     bool sc;
     bool rmw;                      /* reads `older`: nothing may come between */
@@ -513,6 +514,7 @@ static struct message *write_after(struct cpu *cpu, struct location *location, s
     m->cpu = (uint8_t)(cpu - cpus);
     m->epoch = cpu->clock[m->cpu];
     m->sc = order == __ATOMIC_SEQ_CST;
+    m->step = search_number();
     cpu->latest[location->index] = place;
     m->view = releases(order) ? view_of(cpu) : cpu->released;
     if (m->sc)
@@ -524,7 +526,7 @@ static struct message *write_after(struct cpu *cpu, struct location *location, s
 
 static void step_access(uintptr_t address, bool reads, bool writes, int order)
 {
-    search_point(&(struct step){STEP_ACCESS, reads, writes, order == __ATOMIC_SEQ_CST, address});
+    search_point(&(struct step){STEP_ACCESS, reads, writes, order == __ATOMIC_SEQ_CST, address, 0});
 }
 
 static struct location *touch(uintptr_t address, unsigned size, enum access access, uintptr_t pc)
@@ -534,10 +536,11 @@ static struct location *touch(uintptr_t address, unsigned size, enum access acce
     return location_at(cell, address, size);
 }
 
-static void finish(struct cpu *cpu, uintptr_t address, bool reads, bool writes, int order)
+static void finish(struct cpu *cpu, uintptr_t address, const struct message *read, bool writes, int order)
 {
     cpu->clock[cpu - cpus]++;
-    search_did(&(struct step){STEP_ACCESS, reads, writes, order == __ATOMIC_SEQ_CST, address});
+    search_did(&(struct step){STEP_ACCESS, read != NULL, writes, order == __ATOMIC_SEQ_CST, address,
+                              read ? read->step : 0});
 }
 
 uint64_t memory_load(uintptr_t address, unsigned size, int order, uintptr_t pc)
@@ -554,7 +557,7 @@ uint64_t memory_load(uintptr_t address, unsigned size, int order, uintptr_t pc)
         trace_line(ex_cpu(), pc, "%s %s = %llx%s", trace_order(order), trace_where(address),
                    (unsigned long long)m->value, m->newer ? " (old)" : "");
     uint64_t value = m->value;
-    finish(cpu, address, true, false, order);
+    finish(cpu, address, m, false, order);
     return value;
 }
 
@@ -569,7 +572,7 @@ void memory_store(uintptr_t address, unsigned size, uint64_t value, int order, u
     if (trace_on)
         trace_line(ex_cpu(), pc, "%s %s := %llx%s", trace_order(order), trace_where(address),
                    (unsigned long long)value, m->newer ? " (overtaken)" : "");
-    finish(cpu, address, false, true, order);
+    finish(cpu, address, NULL, true, order);
 }
 
 /* The write half of an update: next to what it read, and carrying its view on (the release sequence). */
@@ -611,7 +614,7 @@ uint64_t memory_rmw(uintptr_t address, unsigned size, enum rmw op, uint64_t oper
     if (trace_on)
         trace_line(ex_cpu(), pc, "%s %s %llx -> %llx", trace_order(order), trace_where(address),
                    (unsigned long long)old, (unsigned long long)value);
-    finish(cpu, address, true, true, order);
+    finish(cpu, address, read, true, order);
     return old;
 }
 
@@ -645,7 +648,7 @@ bool memory_compare_exchange(uintptr_t address, unsigned size, uint64_t *expecte
         trace_line(ex_cpu(), pc, success ? "%s %s %llx -> %llx" : "%s %s = %llx (wanted %llx)",
                    trace_order(success ? order : failure_order), trace_where(address), (unsigned long long)old,
                    (unsigned long long)(success ? value : *expected));
-    finish(cpu, address, true, success, success ? order : failure_order);
+    finish(cpu, address, read, success, success ? order : failure_order);
     *expected = old;
     return success;
 }
@@ -654,7 +657,7 @@ bool memory_compare_exchange(uintptr_t address, unsigned size, uint64_t *expecte
 void memory_fence(int order, uintptr_t pc)
 {
     if (order == __ATOMIC_SEQ_CST)
-        search_point(&(struct step){STEP_FENCE, false, false, true, 0});
+        search_point(&(struct step){STEP_FENCE, false, false, true, 0, 0});
     struct cpu *cpu = &cpus[ex_cpu()];
     if (acquires(order)) {
         join(cpu->clock, cpu->acquirable_clock, cpu_count);
@@ -671,7 +674,7 @@ void memory_fence(int order, uintptr_t pc)
     if (trace_on)
         trace_line(ex_cpu(), pc, "fence %s", trace_order(order));
     if (order == __ATOMIC_SEQ_CST)
-        search_did(&(struct step){STEP_FENCE, false, false, true, 0});
+        search_did(&(struct step){STEP_FENCE, false, false, true, 0, 0});
 }
 
 /* ---- for the machine ---- */
@@ -691,8 +694,24 @@ uint64_t ex_walk(const void *address, unsigned size)
     if (trace_on)
         trace_line(ex_cpu(), HERE, "walk %s = %llx%s", trace_where(where), (unsigned long long)m->value,
                    m->newer ? " (old)" : "");
-    search_did(&(struct step){STEP_ACCESS, true, false, false, where});
+    search_did(&(struct step){STEP_ACCESS, true, false, false, where, m->step});
     return m->value;
+}
+
+unsigned ex_values_since(const void *address, unsigned size, const struct ex_view *since, uint64_t *values,
+                         unsigned max)
+{
+    uintptr_t where = (uintptr_t)address;
+    if (!ex_running()) {
+        values[0] = real_read(where, size);
+        return 1;
+    }
+    struct location *location = location_at(cell_at(where), where, size);
+    uint32_t floor = since && location->index < since->count ? since->latest[location->index] : 0;
+    unsigned count = 0;
+    for (const struct message *m = location->newest; m && m->place >= floor && count < max; m = m->older)
+        values[count++] = m->value;
+    return count;
 }
 
 const struct ex_view *ex_view_released(void)

@@ -108,6 +108,12 @@ const struct ex_view *ex_view_join(const struct ex_view *a, const struct ex_view
 void ex_view_acquire(const struct ex_view *view);
 void ex_view_observe(const struct ex_view *view);
 
+/* Every value a hardware read by a CPU whose view was `since` could still return: those of all messages not older than
+   that view knew (null: all). How many; the newest first; at most `max`. A look, no step: what it depends on must
+   have been announced by ex_event. */
+unsigned ex_values_since(const void *address, unsigned size, const struct ex_view *since, uint64_t *values,
+                         unsigned max);
+
 /* The memory begins a new life: histories and race records are dropped, its present bytes are its initial
    value. For frames that are freed and reused, when the machine says the hand-over is complete. */
 void ex_forget(const void *base, size_t size);

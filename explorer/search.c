@@ -13,8 +13,11 @@
  *   a load never wakes a sleeping store.
  * - Two stores to one location commute: either may be put before the other in modification order.
  * - An update is a load in this respect, its store being bound to what it read.
- * - seq_cst accesses to one location (one of them a store) do not commute, nor a seq_cst fence with another or
- *   with a seq_cst access: their order is part of what is found out.
+ * - A seq_cst access does not commute with a store to its location (or, if it is one, with any access), nor a
+ *   seq_cst fence with another or with a seq_cst access: what may be read depends on their order.
+ * Nor is every CPU tried at every point. One is, and another only when a step taken later might have come before
+ * the one taken there, with a different result (as in dynamic partial-order reduction with source sets). A load
+ * that follows a store never asks for that; a store that follows a load does.
  * Invariant: what sleeps is decided by the list of choices alone, so a replayed prefix finds the same sleepers.
  */
 #include "internal.h"
@@ -29,6 +32,8 @@
 #define TRAIL_MAX (1u << 16)
 #define READS_MAX 64u
 #define REGIONS_MAX 16u
+#define PAST_MAX TRAIL_MAX
+#define NO_NODE UINT32_MAX
 #define NOBODY EX_CPUS_MAX
 
 enum cpu_state { READY, WAITING, PARKED, DONE };
@@ -42,7 +47,7 @@ struct read {
 struct cpu {
     struct fiber fiber;
     enum cpu_state state;
-    struct step next;
+    struct step next, now;    /* the step it will take; the one it was let go for */
     unsigned points;          /* how often it reached a visible step */
     bool poked;
     enum sleep sleep;
@@ -55,12 +60,25 @@ struct cpu {
     unsigned stutters;        /* rounds in a row that found nothing new */
     bool yielded;
     unsigned priority;        /* PCT: the highest goes */
+    unsigned node;            /* the choice that let its present step run */
+    uint32_t after[EX_CPUS_MAX]; /* of its last step */
     uint64_t last_run;        /* fair: the step it last took */
 };
 
 struct choice_made {
     uint64_t allowed, done;   /* answers to explore; answers explored */
+    uint64_t possible;        /* of a CPU: those that could go and do not sleep */
     uint8_t n, chosen;
+    uint8_t order[EX_CPUS_MAX]; /* of a CPU: whom the answers mean */
+};
+
+/* A step that was taken, as far as others may have to be tried before it. */
+struct past {
+    struct step did;
+    unsigned cpu, pokes;
+    unsigned node;            /* the choice that let it run, or NO_NODE */
+    bool wild;
+    uint32_t after[EX_CPUS_MAX]; /* per CPU, the number of its last step that cannot come after this one */
 };
 
 enum status { RUNNING, COMPLETE, VIOLATION, REDUNDANT, STUTTER, DISCARDED, CUT };
@@ -90,7 +108,11 @@ static unsigned preemptions, deviations;
 static struct choice_made trail[TRAIL_MAX];
 static unsigned trail_length; /* as far as the present list goes */
 static unsigned trail_position;
+static unsigned forced;        /* as far as the list went when this execution began */
 static bool replaying;
+
+static struct past past[PAST_MAX]; /* from 1 */
+static unsigned past_count;
 
 static uint64_t random_state;
 static unsigned stay_bits, stale_bits; /* this execution's habits: 2^-n to switch, 2^-n to read something old */
@@ -175,6 +197,11 @@ static void on_fault(int number, siginfo_t *info, void *context)
 
 /* ---- choices ---- */
 
+static bool reducing(void)
+{
+    return options.mode == EX_EXHAUSTIVE && !options.no_reduction && !replaying;
+}
+
 static unsigned draw(unsigned n, uint64_t allowed, enum choice kind)
 {
     bool dull = kind == CHOICE_MEMORY ? !random_chance(stale_bits) : random_chance(1);
@@ -218,8 +245,11 @@ unsigned search_choose(unsigned n, uint64_t allowed, enum choice kind)
 {
     if (n < CHOICES_MAX)
         allowed &= (UINT64_C(1) << n) - 1;
-    if (!allowed && !replaying)
+    if (!allowed && !replaying) { /* what it may read here was explored: it should have slept */
+        if (reducing() && cpus[current].node != NO_NODE)
+            trail[cpus[current].node].allowed |= trail[cpus[current].node].possible;
         abandon(REDUNDANT);
+    }
     if (n <= 1)
         return 0;
     if (kind != CHOICE_CPU && deviations >= options.deviations && (allowed & 1) && allowed != 1) {
@@ -258,7 +288,7 @@ static enum sleep disturbed(const struct cpu *sleeper, const struct step *did)
         return next->writes || did->writes ? AWAKE : sleeper->sleep;
     if (next->kind != STEP_ACCESS)
         return sleeper->sleep;
-    if (next->sc && did->sc && (next->writes || did->writes))
+    if ((next->sc || did->sc) && (next->writes || did->writes))
         return AWAKE;
     if (next->reads && did->writes)
         return AWAKE_FOR_NEWER;
@@ -276,6 +306,138 @@ static void disturb_sleepers(void)
         else
             c->sleep = disturbed(c, &step_done);
     }
+}
+
+/* ---- whom to try earlier ---- */
+
+unsigned search_number(void)
+{
+    return past_count + 1;
+}
+
+/* Would `later`, taken before `earlier`, have made a difference? A load after a store is in no need of that: after the
+   store it may read whatever it could have read before. */
+static bool reversal_matters(const struct past *earlier, const struct past *later)
+{
+    const struct step *a = &earlier->did, *b = &later->did;
+    if (earlier->wild || later->wild || (later->pokes >> earlier->cpu & 1))
+        return true;
+    if (a->sc && b->sc && (a->kind == STEP_FENCE || b->kind == STEP_FENCE))
+        return true;
+    if (a->kind != b->kind || a->where != b->where)
+        return false;
+    if (a->kind == STEP_EVENT || a->sc || b->sc)
+        return a->writes || b->writes;
+    return a->kind == STEP_ACCESS && a->reads && b->writes;
+}
+
+/* Is the order of these two, as they were, part of what happened? A load and a store that it did not read commute. */
+static bool ordered(const struct past *earlier, unsigned number, const struct past *later)
+{
+    const struct step *a = &earlier->did, *b = &later->did;
+    if (earlier->wild || later->wild || (later->pokes >> earlier->cpu & 1) || (earlier->pokes >> later->cpu & 1))
+        return true;
+    if (a->sc && b->sc && (a->kind == STEP_FENCE || b->kind == STEP_FENCE))
+        return true;
+    if (b->from == number)
+        return true;
+    return a->kind == b->kind && a->where == b->where && (a->kind == STEP_EVENT || a->sc || b->sc) &&
+           (a->writes || b->writes);
+}
+
+/* Could this CPU have gone first, of all that was done since `first` and is not bound to come after it? */
+static bool could_lead(unsigned first, unsigned cpu, const struct past *last)
+{
+    const struct past *lead = last;
+    unsigned until = past_count;
+    for (unsigned i = first + 1; i <= past_count; i++) {
+        if (past[i].cpu == cpu && past[i].after[past[first].cpu] < first) {
+            lead = &past[i];
+            until = i - 1;
+            break;
+        }
+    }
+    if (lead->cpu != cpu)
+        return false;
+    for (unsigned i = first + 1; i <= until; i++)
+        if (past[i].after[past[first].cpu] < first && lead->after[past[i].cpu] >= i)
+            return false;
+    return true;
+}
+
+/* `last` might have come before step `first`: at the choice there, see that somebody is tried who can lead to that.
+   Who sleeps there was tried further up. */
+static void try_before(unsigned first, const struct past *last)
+{
+    struct choice_made *c = &trail[past[first].node];
+    int add = -1;
+    for (unsigned i = 0; i < c->n; i++) {
+        if (!could_lead(first, c->order[i], last))
+            continue;
+        if ((c->allowed >> i & 1) || !(c->possible >> i & 1))
+            return;
+        if (add < 0 || c->order[i] == last->cpu)
+            add = (int)i;
+    }
+    c->allowed |= add >= 0 ? UINT64_C(1) << add : c->possible;
+}
+
+static void join_after(uint32_t *into, unsigned number)
+{
+    for (unsigned i = 0; i < which->cpus; i++)
+        if (past[number].after[i] > into[i])
+            into[i] = past[number].after[i];
+}
+
+/* For a step taken, or about to be: find the earlier ones it might have preceded, nothing in between binding them,
+   and what it must come after. */
+static void look_back(struct past *step, bool look)
+{
+    for (unsigned i = past_count; i > 0; i--) {
+        const struct past *p = &past[i];
+        if (p->cpu == step->cpu || step->after[p->cpu] >= i)
+            continue;
+        if (look && p->node != NO_NODE && reversal_matters(p, step))
+            try_before(i, step);
+        if (ordered(p, i, step))
+            join_after(step->after, i);
+    }
+}
+
+static void remember_step(void)
+{
+    struct cpu *c = &cpus[current];
+    struct past new = {step_done, current, step_pokes, c->node, step_wild, {0}};
+    if (past_count + 1 == PAST_MAX)
+        abandon(CUT);
+    memcpy(new.after, c->after, sizeof(new.after));
+    if (step_done.kind == STEP_ACCESS) { /* a compare-exchange that failed might have written, taken earlier */
+        new.did.writes = c->now.writes;
+        new.did.sc = c->now.sc;
+    }
+    look_back(&new, trail_position >= forced); /* what was forced was looked at when it was not */
+    new.after[current] = ++past_count;
+    past[past_count] = new;
+    memcpy(c->after, new.after, sizeof(new.after));
+}
+
+/* The execution ends before these could take their next steps, which count all the same. */
+static void remember_pending(void)
+{
+    for (unsigned i = 0; i < which->cpus; i++) {
+        struct past next = {cpus[i].next, i, 0, NO_NODE, false, {0}};
+        if (cpus[i].state != READY)
+            continue;
+        memcpy(next.after, cpus[i].after, sizeof(next.after));
+        look_back(&next, true);
+    }
+}
+
+static void step_over(void)
+{
+    if (current != NOBODY && reducing() && (step_done.kind != STEP_NONE || step_pokes || step_wild))
+        remember_step();
+    disturb_sleepers();
     step_done = (struct step){.kind = STEP_NONE};
     step_pokes = 0;
     step_wild = false;
@@ -331,11 +493,6 @@ static bool can_go(const struct cpu *c)
     case PARKED: return c->poked;
     default: return false;
     }
-}
-
-static bool reducing(void)
-{
-    return options.mode == EX_EXHAUSTIVE && !options.no_reduction && !replaying;
 }
 
 /* The CPUs that can go, the present one first. */
@@ -434,11 +591,26 @@ static bool out_of_steps(void)
     return true;
 }
 
+/* Under the reduction, one CPU is tried at first; others when a later step turns out to be worth trying here. */
+static unsigned choose_cpu(const unsigned *order, unsigned n, uint64_t allowed)
+{
+    if (!reducing())
+        return choose(n, allowed, preference(order, n), CHOICE_CPU);
+    struct choice_made *c = &trail[trail_position];
+    bool is_new = trail_position == trail_length;
+    unsigned chosen = choose(n, is_new ? allowed & -allowed : c->allowed, -1, CHOICE_CPU);
+    if (is_new)
+        c->possible = allowed;
+    for (unsigned i = 0; i < n; i++)
+        c->order[i] = (uint8_t)order[i];
+    return chosen;
+}
+
 /* The CPU that takes the next step, or NOBODY if the execution is over. */
 static unsigned pick(void)
 {
     unsigned order[EX_CPUS_MAX];
-    disturb_sleepers();
+    step_over();
     unsigned n = runnable(order);
     if (n == 0) {
         none_runnable();
@@ -447,8 +619,10 @@ static unsigned pick(void)
     if (out_of_steps())
         return NOBODY;
     for (unsigned i = 0; i < n; i++) /* going on from a wait touches nothing: there is nothing to choose */
-        if (cpus[order[i]].state == WAITING)
+        if (cpus[order[i]].state == WAITING) {
+            cpus[order[i]].node = NO_NODE;
             return order[i];
+        }
     uint64_t allowed = within_bounds(order, n);
     if (!allowed) {
         status = REDUNDANT;
@@ -457,9 +631,10 @@ static unsigned pick(void)
     unsigned chosen = 0;
     uint64_t done = 0;
     if (n > 1) {
-        chosen = choose(n, allowed, preference(order, n), CHOICE_CPU);
+        chosen = choose_cpu(order, n, allowed);
         done = trail[trail_position - 1].done;
     }
+    cpus[order[chosen]].node = n > 1 ? trail_position - 1 : NO_NODE;
     if (chosen > 0 && order[0] == current && cpus[current].state == READY)
         preemptions++;
     if (reducing())
@@ -489,11 +664,12 @@ void search_point(const struct step *next)
         if (which->before_step)
             which->before_step(current);
     } while (c->points != points);
+    c->now = *next;
 }
 
 void ex_event(unsigned id, bool write, const char *label)
 {
-    struct step step = {STEP_EVENT, !write, write, false, id};
+    struct step step = {STEP_EVENT, !write, write, false, id, 0};
     if (current == NOBODY)
         return;
     search_point(&step);
@@ -650,6 +826,9 @@ static void cpu_reset(struct cpu *c)
     c->run_horizon = 0;
     c->read_count = c->read_count_before = c->stutters = 0;
     c->last_run = 0;
+    c->node = NO_NODE;
+    memset(c->after, 0, sizeof(c->after));
+    c->next = (struct step){.kind = STEP_NONE};
     c->priority = UINT32_MAX / 2 + random_below(1u << 20);
 }
 
@@ -663,6 +842,8 @@ static void reset(void)
     steps = 0;
     preemptions = deviations = 0;
     trail_position = 0;
+    forced = trail_length;
+    past_count = 0;
     step_done = (struct step){.kind = STEP_NONE};
     step_pokes = 0;
     step_wild = false;
@@ -697,6 +878,8 @@ static void execute(void)
         if (first != NOBODY)
             switch_from_main(first);
     }
+    if (status != COMPLETE && reducing())
+        remember_pending();
     if (steps > longest_seen && options.mode == EX_PCT)
         longest_seen = steps;
     if (status == COMPLETE && which->final)

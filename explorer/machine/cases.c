@@ -142,6 +142,16 @@ static void just_there(void)
     machine_idle();
 }
 
+/* Uses what it has: between and after, interrupts arrive where they like. */
+static void looks_around(void)
+{
+    uint64_t value;
+
+    machine_load(USER(0), &value);
+    machine_load(USER(1), &value);
+    machine_idle();
+}
+
 static void switches_in(void)
 {
     machine_switch(one, true);
@@ -211,6 +221,7 @@ static void goes_away_and_comes_back(void)
         }                                                                                          \
     }
 TWO(unmap_one, just_there)
+TWO(unmap_one, looks_around)
 TWO(unmap_one, switches_in)
 TWO(unmap_one, goes_and_returns)
 TWO(unmap_one, reloads)
@@ -445,6 +456,7 @@ static void mixed(unsigned cpu)
 
 const struct ex_case cases[] = {
     CASE("unmap", 2, both_in_one, unmap_one_just_there, "P1 P3: a page is unmapped and freed; the other CPU is in the space"),
+    CASE("looks", 2, both_in_one, unmap_one_looks_around, "P1: the same, and the other CPU uses its pages"),
     CASE("switch-in", 2, second_in_neither, unmap_one_switches_in, "P4: the other CPU enters the space meanwhile"),
     CASE("switch-back", 2, second_in_one, unmap_one_goes_and_returns, "P4: leaves it and returns, its tag kept"),
     CASE("reload", 2, second_in_one, unmap_one_reloads, "P4: loads the same space again"),
@@ -474,7 +486,7 @@ const struct ex_case cases[] = {
     CASE("from-elsewhere", 2, second_in_two_was_in_one, unmap_in_two_goes_and_returns, "P1: the initiator is in neither"),
     CASE("crossing", 2, both_in_one, each_unmaps, "P5: two initiators, each the other's target"),
     CASE("crossing-masked", 2, both_in_one, each_unmaps_masked, "P5: the same with interrupts masked"),
-    CASE("stray", 2, both_in_one_and_strays, unmap_one_just_there, "P2: interrupts from nobody"),
+    CASE("stray", 2, both_in_one_and_strays, unmap_one_looks_around, "P2: interrupts from nobody"),
     {.name = "undisturbed", .about = "P6: the other CPU is in another space", .cpus = 2, .setup = second_in_two,
      .body = unmap_one_just_there, .final = nobody_was_interrupted, .before_step = hardware_before_step,
      .idle = hardware_deliver},

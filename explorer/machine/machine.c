@@ -429,9 +429,10 @@ void machine_offline(void)
 
     machine_switch(NULL, true);
     hardware_mask(true);
-    ktlb_cpu_offline();
-    hardware_touch(cpu, true, "is away");
+    /* From the call on, not from its return: what it promises not to touch may be gone before. */
+    hardware_touch(cpu, true, "goes away");
     state[cpu].online = false;
+    ktlb_cpu_offline();
 }
 
 void machine_online(bool honest)
