@@ -92,6 +92,8 @@ bool arch_irq_enabled(void);
 /* => Interrupts masked. Wait for an interrupt, take it, return with interrupts masked. No wake-up between the caller's
  * last look and the wait is lost. */
 void arch_wait(void);
+/* => Interrupts masked. Wait for @nanoseconds, for an NMI, or less, and take no interrupt but perhaps the timer's. */
+void arch_nap(uint64_t nanoseconds);
 void arch_pause(void);
 _Noreturn void arch_stop(void);
 

@@ -67,8 +67,11 @@ static void tick_arm(struct cpu *cpu)
 
 void kernel_tick(const struct context *context)
 {
+    struct context where = *context;
+
+    where.masked = where.masked || arch_cpu()->napping;
     tick_arm(arch_cpu());
-    watchdog_look(context);
+    watchdog_look(&where);
 }
 
 /* ---- waiting ---- */
@@ -77,10 +80,11 @@ void machine_relax(void)
 {
     struct cpu *cpu = arch_cpu();
     uint64_t now = arch_clock();
+    unsigned long irq;
 
     arch_pause();
     /* Under a seed it is the pause that lets the next CPU run, and the clock stands still in a halt. */
-    if (options.seeded || !arch_irq_enabled())
+    if (options.seeded)
         return;
     if ((now - cpu->relaxed_at) * 1000 > arch_clock_per_ms() * RELAX_GAP_US)
         cpu->relaxed = 0;
@@ -88,11 +92,17 @@ void machine_relax(void)
     if (++cpu->relaxed < RELAX_SPINS)
         return;
     cpu->relaxed = RELAX_SPINS - RELAX_AGAIN;
-    arch_irq_save();
-    arch_timer_arm(RELAX_NS);
-    arch_wait();
+    irq = arch_irq_save();
+    if (irq) {
+        arch_timer_arm(RELAX_NS);
+        arch_wait();
+    } else {
+        cpu->napping = true;
+        arch_nap(RELAX_NS);
+        cpu->napping = false;
+    }
     cpu->relaxed_at = arch_clock();
-    arch_irq_restore(1);
+    arch_irq_restore(irq);
 }
 
 void lock_take(struct lock *lock)

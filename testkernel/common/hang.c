@@ -143,6 +143,7 @@ void kernel_nmi(const struct context *context)
         return;
     }
     cpu->at = *context;
+    cpu->at.masked = context->masked || cpu->napping;
     ktlb_store_release_u32(&cpu->caught, 1);
     arch_stop();
 }

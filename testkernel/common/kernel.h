@@ -31,6 +31,7 @@ struct cpu {
     bool online;                /* for ktlb */
     uint64_t random, random_timer;
     uint64_t relaxed_at;
+    bool napping;               /* waits with interrupts masked, whatever a context says */
     unsigned relaxed;
     char *stack;
     const struct ktlb_batch *stalled; /* it waited for too long when progress was stalled_at; gone if that changed */

@@ -276,6 +276,15 @@ void arch_wait(void)
     __asm__ volatile("sti\n\thlt\n\tcli" : : : "memory"); /* STI takes effect after HLT has begun */
 }
 
+/* The task priority, in CR8, holds back every class of vectors but the timer's: for all others it is as if masked. */
+void arch_nap(uint64_t nanoseconds)
+{
+    arch_timer_arm(nanoseconds);
+    __asm__ volatile("mov %0, %%cr8" : : "r"((uint64_t)(VECTOR_TIMER >> 4) - 1) : "memory");
+    arch_wait();
+    __asm__ volatile("mov %0, %%cr8" : : "r"(UINT64_C(0)) : "memory");
+}
+
 void arch_pause(void)
 {
     x86_pause();

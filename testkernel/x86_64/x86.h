@@ -14,9 +14,9 @@ enum x86_vector {
     VECTOR_PAGE_FAULT = 14,
     VECTOR_MACHINE_CHECK = 18,
     VECTOR_PIC = 0x20, /* to 0x2f: masked, but a PIC may still raise a spurious one */
-    VECTOR_TIMER = 0x40,
-    VECTOR_WAKE = 0xf0,
-    VECTOR_KTLB = 0xf1,
+    VECTOR_WAKE = 0xd0,
+    VECTOR_KTLB = 0xd1,
+    VECTOR_TIMER = 0xf0, /* of the highest class, so that all others can be held back: see arch_nap() */
     VECTOR_SPURIOUS = 0xff,
 };
 
