@@ -162,7 +162,8 @@ void place_hotplug(struct scenario_run *run)
             stage_remap(run, round % 4 == 3 ? user : kernel);
         } else {
             stage_burst(kernel);
-            go_and_come(run);
+            if (machine_cpu() < run->initiators + STAGE_DEAF_MAX)
+                go_and_come(run);
         }
         machine_switch(user->space, true);
         stage_burst(user);

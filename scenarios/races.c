@@ -6,9 +6,6 @@
  */
 #include "storms.h"
 
-/* CPUs beyond these do not take part in being deaf: on an emulator, many that spin leave no time for the others. */
-#define DEAF_MAX 8u
-
 /* An ordinary reader. */
 static void read_only(struct scenario_run *run)
 {
@@ -37,7 +34,7 @@ void race_shared_ack(struct scenario_run *run)
         stage_storm(run, stage_remap);
         return;
     }
-    if (machine_cpu() >= DEAF_MAX) {
+    if (machine_cpu() >= STAGE_DEAF_MAX) {
         read_only(run);
         return;
     }
@@ -159,10 +156,10 @@ void race_overflow(struct scenario_run *run)
 {
     struct arena *arena = &run->arena[0];
     unsigned cpu = machine_cpu(), own = arena->pages / run->initiators;
-    unsigned targets = (run->cpus < DEAF_MAX ? run->cpus : DEAF_MAX) - run->initiators;
+    unsigned targets = (run->cpus < STAGE_DEAF_MAX ? run->cpus : STAGE_DEAF_MAX) - run->initiators;
     unsigned count = own < 2 * KTLB_MAILBOX_SLOTS + 1 ? own : 2 * KTLB_MAILBOX_SLOTS + 1;
 
-    if (cpu >= DEAF_MAX) {
+    if (cpu >= STAGE_DEAF_MAX) {
         read_only(run);
         return;
     }

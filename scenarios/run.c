@@ -54,7 +54,8 @@ const struct scenario scenarios_table[] = {
      .control = LEAVE_FLUSH, .cpus = 2, .share = 4,
      .goal = "NMIs and spurious interrupts during shootdowns acknowledge nothing and break nothing", .rounds = 300},
     {.name = "masked-initiators", .body = race_masked_initiators, .promises = "P5", .control = LEAVE_FLUSH, .cpus = 2,
-     .share = 1, .goal = "initiators with interrupts masked shoot each other and all of them finish",
+     .share = 1, .initiators_max = 8,
+     .goal = "initiators with interrupts masked shoot each other and all of them finish",
      .rounds = 80},
 };
 const unsigned scenarios_count = sizeof(scenarios_table) / sizeof(scenarios_table[0]);

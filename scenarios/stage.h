@@ -19,6 +19,8 @@
 #define ARENAS 4u       /* at most */
 #define EDIT_PAGES 48u  /* in one batch; above KTLB_FLUSH_MAX and KTLB_BATCH_OPS, on purpose */
 #define SIGNALS 3u
+/* CPUs beyond these are not made to spin with interrupts masked: many that do leave an emulator no time for others. */
+#define STAGE_DEAF_MAX 8u
 
 /* A lock that serves requests while it waits, so that it may be taken with interrupts masked. */
 struct stage_lock {
