@@ -9,6 +9,7 @@
 #include "runtime.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- the machine ---- */
@@ -121,8 +122,7 @@ static void setup_early_ack(void)
 static void stay(void)
 {
     while (ex_park())
-        while (deliverable(ex_cpu()))
-            deliver(ex_cpu());
+        continue;
 }
 
 static void shootdown_body(unsigned cpu)
@@ -190,7 +190,142 @@ static const struct ex_case cases[] = {
     {"storm", "4 CPUs, about 200 steps", 4, setup, check_storm_body, NULL, NULL, NULL},
 };
 
+/* ---- random programs with everything a machine does, explored with and without the reduction ---- */
+
+#define FUZZ_STEPS 4u
+
+static struct {
+    uint64_t seed;
+    uint64_t word[2];
+    unsigned bus; /* machine state, touched under ex_event */
+    char log[EX_CPUS_MAX][16];
+    unsigned logged[EX_CPUS_MAX];
+} fuzz;
+
+static void fuzz_log(uint64_t value)
+{
+    unsigned cpu = ex_cpu();
+    if (fuzz.logged[cpu] < sizeof(fuzz.log[0]))
+        fuzz.log[cpu][fuzz.logged[cpu]++] = (char)('0' + value % 10);
+}
+
+static uint64_t fuzz_random(uint64_t n)
+{
+    uint64_t x = n * UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ (x >> 32)) * UINT64_C(0xd6e8feb86659fd93);
+    return x ^ (x >> 32);
+}
+
+static void fuzz_step(unsigned cpu, uint64_t r)
+{
+    static const int load[] = {__ATOMIC_RELAXED, __ATOMIC_ACQUIRE}, store[] = {__ATOMIC_RELAXED, __ATOMIC_RELEASE};
+    uint64_t *at = &fuzz.word[r >> 8 & 1], expected = r >> 9 & 1;
+    switch (r % 10) {
+    case 0: case 1: fuzz_log(ex_load(at, 8, load[r >> 10 & 1])); break;
+    case 2: case 3: ex_store(at, 8, 1 + (r >> 11 & 1), store[r >> 10 & 1]); break;
+    case 4: fuzz_log(ex_compare_exchange(at, 8, &expected, 3, __ATOMIC_ACQ_REL)); break;
+    case 5: machine_ipi((unsigned)(r >> 12) % 2); break;
+    case 6: ex_fence(__ATOMIC_SEQ_CST); break;
+    case 7:
+        ex_event(200, r >> 13 & 1, "bus");
+        fuzz.bus = r >> 13 & 1 ? fuzz.bus * 3 + cpu + 1 : fuzz.bus;
+        fuzz_log(fuzz.bus);
+        break;
+    case 8:
+        while (ex_load(at, 8, __ATOMIC_RELAXED) == 0)
+            ex_relax();
+        break;
+    default: fuzz_log(ex_walk(at, 8)); break;
+    }
+}
+
+static void fuzz_handler(unsigned cpu)
+{
+    fuzz_step(cpu, fuzz_random(fuzz.seed * 64 + 60) / 10 * 10 + fuzz.seed % 3 * 2); /* never one that waits */
+}
+
+static void fuzz_body(unsigned cpu)
+{
+    unsigned count = 1 + (unsigned)(fuzz_random(fuzz.seed * 64 + 61 + cpu) % FUZZ_STEPS);
+    for (unsigned i = 0; i < count; i++)
+        fuzz_step(cpu, fuzz_random(fuzz.seed * 64 + cpu * 8 + i));
+    stay();
+}
+
+static void fuzz_setup(void)
+{
+    uint64_t seed = fuzz.seed;
+    setup();
+    memset(&fuzz, 0, sizeof(fuzz));
+    fuzz.seed = seed;
+    handler = fuzz_handler;
+}
+
+static void fuzz_final(void)
+{
+    char text[EX_OUTCOME_SIZE];
+    snprintf(text, sizeof(text), "%.10s|%.10s|%.10s/%u%u%u", fuzz.log[0], fuzz.log[1], fuzz.log[2],
+             (unsigned)fuzz.word[0], (unsigned)fuzz.word[1], fuzz.bus);
+    ex_outcome(text);
+}
+
+static bool fuzz_same(const struct ex_result *a, const struct ex_result *b)
+{
+    if (a->outcome_count != b->outcome_count || !a->violations != !b->violations)
+        return false;
+    for (unsigned i = 0; i < a->outcome_count; i++) {
+        bool found = false;
+        for (unsigned j = 0; j < b->outcome_count && !found; j++)
+            found = strcmp(a->outcomes[i], b->outcomes[j]) == 0;
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+static int fuzz_run(uint64_t first, uint64_t count)
+{
+    static struct ex_result with, without;
+    uint64_t compared = 0, large = 0, executions = 0, executions_without = 0;
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        unsigned cpu_count = 2 + (unsigned)(seed % 2);
+        struct ex_case c = {"fuzz", "", cpu_count, fuzz_setup, fuzz_body, fuzz_final, before_step, idle};
+        struct ex_options options;
+        ex_options_default(&options);
+        options.keep_going = options.quiet = true;
+        options.executions = 100000;
+        fuzz.seed = seed;
+        ex_search(&c, &options, &with);
+        options.no_reduction = true;
+        ex_search(&c, &options, &without);
+        if (!with.exhausted || !without.exhausted) {
+            large++;
+            continue;
+        }
+        compared++;
+        executions += with.executions;
+        executions_without += without.executions;
+        if (!fuzz_same(&with, &without)) {
+            printf("FAIL fuzz seed %llu: %u outcomes with the reduction, %u without; %llu and %llu broken\n",
+                   (unsigned long long)seed, with.outcome_count, without.outcome_count,
+                   (unsigned long long)with.violations, (unsigned long long)without.violations);
+            for (unsigned i = 0; i < without.outcome_count; i++)
+                printf("    %s\n", without.outcomes[i]);
+            printf("  with the reduction\n");
+            for (unsigned i = 0; i < with.outcome_count; i++)
+                printf("    %s\n", with.outcomes[i]);
+            return 1;
+        }
+    }
+    printf("%llu random programs: same outcomes in %llu executions with the reduction, %llu without (%llu were too large)\n",
+           (unsigned long long)compared, (unsigned long long)executions, (unsigned long long)executions_without,
+           (unsigned long long)large);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strncmp(argv[1], "--fuzz=", 7) == 0)
+        return fuzz_run(argc > 2 ? strtoull(argv[2], NULL, 10) : 1, strtoull(argv[1] + 7, NULL, 10));
     return ex_main(argc, argv, cases, sizeof(cases) / sizeof(cases[0]));
 }

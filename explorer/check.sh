@@ -42,6 +42,8 @@ for name in lock-2 lock-3 peterson shootdown-2; do
     "$check" --case=$name --check-reduction
     verdict $? "$name: the reduction changes the outcomes"
 done
+"$check" --fuzz=150
+verdict $? "the reduction changes the outcomes of a random program"
 "$check" --case=storm --mode=random --executions=50000
 verdict $? "storm"
 echo "$passed passed, $failed failed"

@@ -75,8 +75,8 @@ void ex_outcome(const char *text);
    => An iteration of the loop that writes nothing may do nothing but look. */
 void ex_relax(void);
 
-/* This CPU has nothing left to do but to serve. True: it was poked. False is never seen: when every CPU is
-   parked or has returned, the execution ends. */
+/* This CPU has nothing left to do but to serve: calls `idle` until there is nothing to deliver, then waits. Returns
+   true when it was poked, so call it in a loop; when every CPU is parked or has returned, the execution ends. */
 bool ex_park(void);
 
 /* Something `cpu`'s callbacks look at has changed (an interrupt became pending, its TLB was changed from

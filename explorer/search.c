@@ -51,6 +51,7 @@ struct cpu {
     unsigned points;          /* how often it reached a visible step */
     bool poked;
     enum sleep sleep;
+    unsigned sleep_pokes;     /* whom that step was seen to poke */
     uint64_t sleep_horizon;   /* messages stamped lower are explored for its next step */
     uint64_t run_horizon;     /* the same, for the step it takes now */
     struct read reads[READS_MAX], reads_before[READS_MAX]; /* in this and in the last round of a waiting loop */
@@ -70,6 +71,7 @@ struct choice_made {
     uint64_t possible;        /* of a CPU: those that could go and do not sleep */
     uint8_t n, chosen;
     uint8_t order[EX_CPUS_MAX]; /* of a CPU: whom the answers mean */
+    uint8_t pokes[EX_CPUS_MAX]; /* of a CPU: whom their steps were seen to poke */
 };
 
 /* A step that was taken, as far as others may have to be tried before it. */
@@ -301,7 +303,8 @@ static void disturb_sleepers(void)
         struct cpu *c = &cpus[i];
         if (c->sleep == AWAKE)
             continue;
-        if (step_wild || (step_pokes >> i & 1))
+        bool poke = (step_pokes >> i & 1) || (current != NOBODY && (c->sleep_pokes >> current & 1));
+        if (step_wild || poke)
             c->sleep = AWAKE;
         else
             c->sleep = disturbed(c, &step_done);
@@ -320,7 +323,7 @@ unsigned search_number(void)
 static bool reversal_matters(const struct past *earlier, const struct past *later)
 {
     const struct step *a = &earlier->did, *b = &later->did;
-    if (earlier->wild || later->wild || (later->pokes >> earlier->cpu & 1))
+    if (earlier->wild || later->wild || (later->pokes >> earlier->cpu & 1) || (earlier->pokes >> later->cpu & 1))
         return true;
     if (a->sc && b->sc && (a->kind == STEP_FENCE || b->kind == STEP_FENCE))
         return true;
@@ -407,6 +410,8 @@ static void look_back(struct past *step, bool look)
 static void remember_step(void)
 {
     struct cpu *c = &cpus[current];
+    if (c->node != NO_NODE)
+        trail[c->node].pokes[trail[c->node].chosen] |= (uint8_t)step_pokes;
     struct past new = {step_done, current, step_pokes, c->node, step_wild, {0}};
     if (past_count + 1 == PAST_MAX)
         abandon(CUT);
@@ -435,7 +440,7 @@ static void remember_pending(void)
 
 static void step_over(void)
 {
-    if (current != NOBODY && reducing() && (step_done.kind != STEP_NONE || step_pokes || step_wild))
+    if (current != NOBODY && reducing()) /* also one that did nothing but take an interrupt: a poke might precede it */
         remember_step();
     disturb_sleepers();
     step_done = (struct step){.kind = STEP_NONE};
@@ -463,10 +468,12 @@ uint64_t search_horizon(void)
 /* Among `order`, the answers already explored here go to sleep; the one chosen runs. */
 static void sleep_after_choice(const unsigned *order, unsigned n, uint64_t done, unsigned chosen)
 {
+    const struct choice_made *made = n > 1 ? &trail[trail_position - 1] : NULL; /* alone, nobody goes to sleep */
     for (unsigned i = 0; i < n; i++) {
         struct cpu *c = &cpus[order[i]];
         if ((done >> i & 1) && i != chosen) {
             c->sleep = ASLEEP;
+            c->sleep_pokes = made ? made->pokes[i] : 0;
             c->sleep_horizon = memory_stamp();
         }
     }
@@ -599,8 +606,10 @@ static unsigned choose_cpu(const unsigned *order, unsigned n, uint64_t allowed)
     struct choice_made *c = &trail[trail_position];
     bool is_new = trail_position == trail_length;
     unsigned chosen = choose(n, is_new ? allowed & -allowed : c->allowed, -1, CHOICE_CPU);
-    if (is_new)
+    if (is_new) {
         c->possible = allowed;
+        memset(c->pokes, 0, sizeof(c->pokes));
+    }
     for (unsigned i = 0; i < n; i++)
         c->order[i] = (uint8_t)order[i];
     return chosen;
@@ -755,6 +764,8 @@ void ex_relax(void)
 bool ex_park(void)
 {
     struct cpu *c = &cpus[current];
+    while (which->idle && which->idle(current))
+        c->poked = false;
     c->next = (struct step){.kind = STEP_NONE};
     c->state = PARKED;
     hand_over();
