@@ -10,6 +10,8 @@
 #define RELAX_NS 100000u       /* the halt of a CPU that waits */
 #define RELAX_SPINS 128u       /* turns before it halts */
 #define RELAX_AGAIN 32u        /* turns before it halts again */
+#define CROWD 8u               /* CPUs that may all be busy at once; guess: a small host is not yet lost */
+#define BREATHE_ACCESSES 512u  /* checked accesses between two halts of a CPU in a crowd */
 #define RELAX_GAP_US 20u       /* turns further apart than this are not of one wait. guess */
 /* A seeded tick comes within this, per busy CPU: long enough to get something done in between, short enough for some
  * ticks inside every batch. guess: a batch is in the order of 2000 instructions, each of which takes 1 ns. */
@@ -76,11 +78,26 @@ void kernel_tick(const struct context *context)
 
 /* ---- waiting ---- */
 
+/* Halt for a while, or until there is something to serve. */
+static void give_way(struct cpu *cpu, uint64_t nanoseconds)
+{
+    unsigned long irq = arch_irq_save();
+
+    if (irq) {
+        arch_timer_arm(nanoseconds);
+        arch_wait();
+    } else {
+        cpu->napping = true;
+        arch_nap(nanoseconds);
+        cpu->napping = false;
+    }
+    arch_irq_restore(irq);
+}
+
 void machine_relax(void)
 {
     struct cpu *cpu = arch_cpu();
     uint64_t now = arch_clock();
-    unsigned long irq;
 
     arch_pause();
     /* Under a seed it is the pause that lets the next CPU run, and the clock stands still in a halt. */
@@ -92,17 +109,14 @@ void machine_relax(void)
     if (++cpu->relaxed < RELAX_SPINS)
         return;
     cpu->relaxed = RELAX_SPINS - RELAX_AGAIN;
-    irq = arch_irq_save();
-    if (irq) {
-        arch_timer_arm(RELAX_NS);
-        arch_wait();
-    } else {
-        cpu->napping = true;
-        arch_nap(RELAX_NS);
-        cpu->napping = false;
-    }
+    give_way(cpu, RELAX_NS);
     cpu->relaxed_at = arch_clock();
-    arch_irq_restore(irq);
+}
+
+void cpu_breathe(struct cpu *cpu)
+{
+    if (cpus_count > CROWD && !options.seeded && ++cpu->accesses % BREATHE_ACCESSES == 0)
+        give_way(cpu, (uint64_t)RELAX_NS * cpus_count / CROWD);
 }
 
 void lock_take(struct lock *lock)

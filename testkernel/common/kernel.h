@@ -30,7 +30,7 @@ struct cpu {
     bool busy;                  /* in a body */
     bool online;                /* for ktlb */
     uint64_t random, random_timer;
-    uint64_t relaxed_at;
+    uint64_t relaxed_at, accesses;
     bool napping;               /* waits with interrupts masked, whatever a context says */
     unsigned relaxed;
     char *stack;
@@ -94,6 +94,9 @@ void cpus_start(unsigned count);
 extern const char cpu_idle_text[];
 void cpu_idle(void) __attribute__((noreturn));
 void cpu_ticks_begin(struct cpu *cpu);
+/* Called at every access that a scenario makes: a busy CPU in a crowd halts now and then, where an interrupt finds it at
+ * once; the host would come round to it much later. */
+void cpu_breathe(struct cpu *cpu);
 uint64_t random_next(uint64_t *state);
 
 /* hang.c */

@@ -261,14 +261,20 @@ void machine_switch(struct machine_space *space, bool honest)
     progress(arch_cpu());
 }
 
+static void accessed(struct cpu *cpu)
+{
+    progress(cpu);
+    cpu_breathe(cpu);
+}
+
 bool machine_load(uint64_t va, uint64_t *value)
 {
-    progress(arch_cpu());
+    accessed(arch_cpu());
     return arch_load(va, value);
 }
 
 bool machine_store(uint64_t va, uint64_t value)
 {
-    progress(arch_cpu());
+    accessed(arch_cpu());
     return arch_store(va, value);
 }
