@@ -179,14 +179,14 @@ static int random_statement(char *out, unsigned threads)
 {
     static const char *const plain[] = {"a=1", "a"};
     char where = "xyz"[random_below(threads > 2 ? 2 : 3)];
-    switch (random_below(12)) {
-    case 0: case 1: case 2: case 3:
-        return sprintf(out, "%c%s=%u", where, store_orders[random_below(3)], 1 + random_below(2));
+    unsigned kind = random_below(12), value = random_below(2); /* drawn in a fixed order, whatever the compiler */
+    switch (kind) {
+    case 0: case 1: case 2: case 3: return sprintf(out, "%c%s=%u", where, store_orders[random_below(3)], 1 + value);
     case 4: case 5: case 6: case 7: return sprintf(out, "%c%s", where, load_orders[random_below(3)]);
     case 8: return sprintf(out, "%c%s+1", where, update_orders[random_below(5)]);
-    case 9: return sprintf(out, "%c%s?%u:3", where, update_orders[random_below(5)], random_below(2));
+    case 9: return sprintf(out, "%c%s?%u:3", where, update_orders[random_below(5)], value);
     case 10: return sprintf(out, "F%s", fence_orders[1 + random_below(4)]);
-    default: return random_below(6) ? sprintf(out, "F.sc") : sprintf(out, "%s", plain[random_below(2)]);
+    default: return random_below(6) ? sprintf(out, "F.sc") : sprintf(out, "%s", plain[value]);
     }
 }
 
