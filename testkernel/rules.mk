@@ -28,7 +28,7 @@ iso: $(TESTKERNEL_ISO)
 $(KERNEL_DIR)/%.o: %.c $(KERNEL_DIR)/flags
 	@mkdir -p $(@D)
 	@tools/setup gcc:$(CC)
-	$(CC) $(KERNEL_CFLAGS) -MMD -MP -c $< -o $@
+	@$(CC) $(KERNEL_CFLAGS) -MMD -MP -c $< -o $@
 
 # A loop that fills memory must not become a call of memset, least of all in memset.
 $(KERNEL_DIR)/testkernel/common/string.o: KERNEL_CFLAGS += -fno-builtin \
@@ -36,11 +36,11 @@ $(KERNEL_DIR)/testkernel/common/string.o: KERNEL_CFLAGS += -fno-builtin \
 
 $(KERNEL_DIR)/testkernel/x86_64/boot.o: testkernel/x86_64/boot.S testkernel/x86_64/layout.h
 	@mkdir -p $(@D)
-	$(CC) -g -c $< -o $@
+	@$(CC) -g -c $< -o $@
 
 $(KERNEL_DIR)/link.ld: testkernel/x86_64/link.ld testkernel/x86_64/layout.h
 	@mkdir -p $(@D)
-	$(CC) -E -P -x c -Itestkernel/x86_64 $< -o $@
+	@$(CC) -E -P -x c -Itestkernel/x86_64 $< -o $@
 
 # What the objects were built with: another compiler or other options build them anew.
 $(KERNEL_DIR)/flags: FORCE
@@ -50,12 +50,12 @@ $(KERNEL_DIR)/flags: FORCE
 
 $(TESTKERNEL): $(KERNEL_OBJECTS) $(KERNEL_DIR)/link.ld
 	@tools/setup binutils:ld
-	ld -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments -T $(KERNEL_DIR)/link.ld \
+	@ld -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments -T $(KERNEL_DIR)/link.ld \
 	    $(KERNEL_OBJECTS) -o $@
 	@echo "ktlb: $$(cat $(KERNEL_LIBRARY) | wc -l) lines of C in source/, $$(size -t \
 	    $(KERNEL_LIBRARY:%.c=$(KERNEL_DIR)/%.o) | awk 'END { print $$1 }') bytes of text"
 
 $(TESTKERNEL_ISO): $(TESTKERNEL) tools/iso
-	tools/iso $(TESTKERNEL) $@ --
+	@tools/iso $(TESTKERNEL) $@ --
 
 -include $(KERNEL_OBJECTS:.o=.d)
