@@ -216,7 +216,8 @@ void oracle_check_poison(const struct machine_frame *frame)
         uint64_t seen = ktlb_load_relaxed(&words[i]);
 
         if (KTLB_UNLIKELY(seen != (MACHINE_POISON | frame->number)))
-            wrong(&(struct record){.fault = ORACLE_LATE_STORE, .cpu = cpu, .alive = true, .store = true, .seen = seen});
+            wrong(&(struct record){.fault = ORACLE_LATE_STORE, .cpu = cpu, .alive = true, .store = true,
+                                   .seen = seen});
     }
 }
 

@@ -199,7 +199,8 @@ static void change(struct replayer *self, struct process *process, const struct 
 }
 
 /* The frames go now, and the first of the pages are touched again soon. */
-static void drop(struct replayer *self, struct process *process, const struct ktlb_trace_event *event, uint64_t ordinal)
+static void drop(struct replayer *self, struct process *process, const struct ktlb_trace_event *event,
+                 uint64_t ordinal)
 {
     struct window *window = &process->window;
 
@@ -330,8 +331,8 @@ static void show_progress(void)
         return;
     stats_sum(&stats);
     machine_progress("%s %3llu %%  %llu of %llu events, %llu shootdowns",
-                     replay.run.leave_out == LEAVE_NOTHING ? "replay" : "control", (unsigned long long)(done * 100 / all),
-                     (unsigned long long)done, (unsigned long long)all,
+                     replay.run.leave_out == LEAVE_NOTHING ? "replay" : "control",
+                     (unsigned long long)(done * 100 / all), (unsigned long long)done, (unsigned long long)all,
                      (unsigned long long)(stats.dispatches - replay.dispatches_before));
 }
 
@@ -450,12 +451,13 @@ static void print_shootdowns(const struct pass *pass)
     unsigned long long shootdowns = SINCE(dispatches), per = shootdowns ? SINCE(targets) * 100 / shootdowns : 0;
     unsigned long long share = pass->cycles ? SINCE(wait_cycles) * 1000 / (pass->cycles * replay.run.cpus) : 0;
 
-    machine_print("    shootdowns      %llu, of these %llu that nobody else had to hear of", shootdowns, SINCE(no_target));
+    machine_print("    shootdowns      %llu, of these %llu that nobody else had to hear of", shootdowns,
+                  SINCE(no_target));
     machine_print("    targets         %llu.%02llu per shootdown; %llu lazy CPUs left alone", per / 100, per % 100,
                   SINCE(lazy_skipped));
     machine_print("    interrupts      %llu sent, %llu saved", SINCE(interrupts), SINCE(interrupts_saved));
-    machine_print("    invalidated     %llu pages one by one; %llu times a space, %llu times everything", SINCE(strides),
-                  SINCE(space_flushes), SINCE(machine_flushes));
+    machine_print("    invalidated     %llu pages one by one; %llu times a space, %llu times everything",
+                  SINCE(strides), SINCE(space_flushes), SINCE(machine_flushes));
     machine_print("    waiting         %llu.%llu %% of all CPUs' cycles; the longest wait %llu of %llu", share / 10,
                   share % 10, (unsigned long long)pass->after.wait_cycles_max, (unsigned long long)pass->cycles);
 #undef SINCE
@@ -464,7 +466,8 @@ static void print_shootdowns(const struct pass *pass)
 static bool print_honest(const struct pass *pass)
 {
     uint64_t wrong = oracle_wrong(&pass->counts);
-    bool whole = pass->done == replay.check.header.events, enough = pass->counts.checked > pass->done;
+    bool whole = pass->done == replay.check.header.events;
+    bool enough = pass->counts.checked > pass->done;
 
     print_events();
     print_shootdowns(pass);
@@ -474,7 +477,8 @@ static bool print_honest(const struct pass *pass)
     machine_print("    stale           %llu", (unsigned long long)wrong);
     oracle_print_faults("P1");
     if (!whole || !enough)
-        machine_print("# failed: %s", whole ? "too little was checked to mean anything" : "not every event was replayed");
+        machine_print("# failed: %s",
+                      whole ? "too little was checked to mean anything" : "not every event was replayed");
     return whole && enough && !wrong;
 }
 
@@ -527,9 +531,9 @@ bool replay_run(const char *text, size_t size, unsigned cpus, bool controls)
         command[i] = header->command[i];
     command[length] = '\0';
     machine_print("replay: %s", command);
-    machine_print("    %u events; %u threads, %u at once; %u spaces, %u at once; on %u CPUs of %s, seed %llu", header->events,
-                  header->threads, header->threads_live_max, header->spaces, header->spaces_live_max, cpus,
-                  machine.name, (unsigned long long)machine.seed);
+    machine_print("    %u events; %u threads, %u at once; %u spaces, %u at once; on %u CPUs of %s, seed %llu",
+                  header->events, header->threads, header->threads_live_max, header->spaces, header->spaces_live_max,
+                  cpus, machine.name, (unsigned long long)machine.seed);
     pass_run(&pass, text, size, LEAVE_NOTHING);
     good = print_honest(&pass);
     if (!good || !controls)

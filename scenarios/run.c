@@ -25,11 +25,13 @@ const struct scenario scenarios_table[] = {
      .tables = true, .goal = "no CPU walks a freed table, lazy ones included", .rounds = 300},
     {.name = "huge", .body = storm_huge, .promises = "P1", .control = LEAVE_FLUSH, .cpus = 1, .share = 4,
      .huge = true, .open = storm_huge_open, .close = storm_huge_close,
-     .goal = "huge pages are split, weakened, merged and unmapped, and no size of entry outlives that", .rounds = 200},
+     .goal = "huge pages are split, weakened, merged and unmapped, and no size of entry outlives that",
+     .rounds = 200},
     {.name = "initiators", .body = storm_initiators, .promises = "P1 P5", .control = LEAVE_FLUSH, .cpus = 2,
      .share = 1, .goal = "every CPU changes the same space at once", .rounds = 200},
     {.name = "in-flight", .body = storm_flights, .promises = "P1 P3", .control = LEAVE_FLUSH, .cpus = 1, .share = 4,
-     .initiators_max = 16, .goal = "many batches of one CPU are under way at once and finish in any order, none waited for", .rounds = 2000},
+     .initiators_max = 16, .goal = "many batches of one CPU are under way at once and finish in any order, none waited for",
+     .rounds = 2000},
     {.name = "kernel", .body = storm_kernel, .promises = "P1", .control = LEAVE_FLUSH, .cpus = 1, .share = 4,
      .kernel = true, .arenas = 2, .goal = "kernel pages, global, are gone in whatever space a CPU is", .rounds = 200},
     {.name = "switch", .body = place_switches, .promises = "P1 P4", .control = LEAVE_FLUSH, .cpus = 2, .share = 4,
@@ -40,15 +42,18 @@ const struct scenario scenarios_table[] = {
     {.name = "lazy", .body = place_lazy, .promises = "P4 P6", .control = LEAVE_LAZY, .cpus = 2, .share = 4,
      .stale = "P4", .goal = "a lazy CPU is left alone and has caught up when it returns", .rounds = 600},
     {.name = "undisturbed", .body = place_undisturbed, .promises = "P6", .control = LEAVE_SPACE, .cpus = 2,
-     .share = 1, .initiators_max = 1, .arenas = 2, .goal = "a CPU that cannot hold the translation gets no interrupt", .rounds = 600},
+     .share = 1, .initiators_max = 1, .arenas = 2, .goal = "a CPU that cannot hold the translation gets no interrupt",
+     .rounds = 600},
     {.name = "hotplug", .body = place_hotplug, .promises = "P2 P4", .control = LEAVE_ONLINE, .cpus = 2, .share = 4,
      .kernel = true, .arenas = 2, .stale = "P4",
      .goal = "CPUs go and come under fire; nobody waits for one that left, none returns with old entries",
      .rounds = 500},
     {.name = "overflow", .body = race_overflow, .promises = "P1 P2", .control = LEAVE_FLUSH, .cpus = 2, .share = 2,
-     .initiators_max = 2, .goal = "a mailbox that is full loses no request, and a deaf CPU is waited for", .rounds = 20},
+     .initiators_max = 2, .goal = "a mailbox that is full loses no request, and a deaf CPU is waited for",
+     .rounds = 20},
     {.name = "strat9-shared-ack", .body = race_shared_ack, .promises = "P1 P2", .control = LEAVE_OWN, .cpus = 3,
-     .share = 1, .initiators_max = 2, .goal = "a second initiator's request is never acknowledged by the service of another's",
+     .share = 1, .initiators_max = 2,
+     .goal = "a second initiator's request is never acknowledged by the service of another's",
      .rounds = 100},
     {.name = "theseus-foreign-interrupt", .body = race_foreign_interrupt, .promises = "P1 P2 P8",
      .control = LEAVE_FLUSH, .cpus = 2, .share = 4,
@@ -81,11 +86,12 @@ void scenarios_execute(const struct scenario *scenario, unsigned cpus, bool cont
     run.initiators = (cpus + scenario->share - 1) / scenario->share;
     if (scenario->initiators_max && run.initiators > scenario->initiators_max)
         run.initiators = scenario->initiators_max;
-    run.rounds = scaled((control ? scenario->rounds / 2 : scenario->rounds) * UINT64_C(8) / cpus, stage_size(16, 1));
+    run.rounds = scaled((control ? scenario->rounds / 2 : scenario->rounds) * UINT64_C(8) / cpus,
+                        stage_size(16, 1));
     stage_run(&run);
     oracle_sum(&sum);
-    *result = (struct scenarios_result){.rounds = run.rounds, .checked = sum.checked, .in_change = sum.in_change, .frames = sum.frames,
-                                        .wrong = oracle_wrong(&sum)};
+    *result = (struct scenarios_result){.rounds = run.rounds, .checked = sum.checked, .in_change = sum.in_change,
+                                        .frames = sum.frames, .wrong = oracle_wrong(&sum)};
 }
 
 /* ---- the report ---- */
