@@ -288,6 +288,17 @@ void cpus_start(unsigned count)
 
 /* ---- going and coming ---- */
 
+void machine_lazy_enter(void)
+{
+    ktlb_lazy_enter();
+}
+
+void machine_lazy_leave(bool honest)
+{
+    if (honest)
+        ktlb_lazy_leave();
+}
+
 void machine_offline(void)
 {
     struct cpu *cpu = arch_cpu();
