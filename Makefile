@@ -26,5 +26,16 @@ help:
 
 include $(wildcard */rules.mk)
 
+# What a newcomer types first. The kernel judges itself; its status is ours.
+TRACE ?= traces/node.trace
+CPUS ?= 8
+.PHONY: run
+run: setup-run $(TESTKERNEL)
+	@tools/run-in-emulator --cpus $(CPUS) $(if $(SEED),--seed $(SEED)) --trace $(TRACE) $(TESTKERNEL) $(if $(RUN),-- $(RUN))
+
+.PHONY: setup-run
+setup-run:
+	@tools/setup gcc:$(firstword $(CC)) binutils:ld qemu-system-x86:qemu-system-x86_64
+
 clean:
 	rm -rf $(BUILD)

@@ -17,10 +17,10 @@ static void visit(struct scenario_run *run, struct arena *arena)
 /* Leave, laziness, another space straight from there: the switch ends it. */
 static void doze(struct scenario_run *run)
 {
-    ktlb_lazy_enter();
+    machine_lazy_enter();
     stage_await_edit(run, stage_size(100, 1));
     if (stage_random(2))
-        ktlb_lazy_leave();
+        machine_lazy_leave(true);
 }
 
 static struct arena *any_arena(struct scenario_run *run)
@@ -84,11 +84,13 @@ void place_lazy(struct scenario_run *run)
     machine_switch(arena->space, true);
     while (stage_going_on(run, &turn)) {
         stage_burst(arena);
-        ktlb_lazy_enter();
+        machine_lazy_enter();
         stage_await_edit(run, stage_size(400, 2));
-        if (run->leave_out == LEAVE_LAZY)
+        if (run->leave_out == LEAVE_LAZY) {
+            machine_lazy_leave(false);
             stage_burst(arena);
-        ktlb_lazy_leave();
+        }
+        machine_lazy_leave(true);
         stage_burst(arena);
     }
     machine_switch(NULL, true);

@@ -148,11 +148,11 @@ static bool due(uint16_t space, uint64_t ordinal)
 /* Nothing to run here: borrow the space until it is our turn, or for a while. */
 static void be_idle(struct replayer *self, uint16_t space, uint64_t ordinal)
 {
-    ktlb_lazy_enter();
+    machine_lazy_enter();
     self->lazy_periods++;
     for (unsigned i = 0; i < IDLE_TURNS && !due(space, ordinal) && !stopped(); i++)
         machine_relax();
-    ktlb_lazy_leave();
+    machine_lazy_leave(true);
 }
 
 /* False: a control was stopped. Ended by the CPUs whose events come first; they wait for none that come later. */

@@ -168,9 +168,9 @@ void storm_walk(struct scenario_run *run)
     machine_switch(arena->space, true);
     while (stage_going_on(run, &turn)) {
         stage_burst(arena);
-        ktlb_lazy_enter();
+        machine_lazy_enter();
         stage_await_edit(run, stage_size(200, 1));
-        ktlb_lazy_leave();
+        machine_lazy_leave(true);
     }
     machine_switch(NULL, true);
 }

@@ -29,3 +29,24 @@ test-host: $(HOST_TEST_PROGRAMS)
 
 test-options: | setup-host
 	@tests/options-matrix $(BUILD)/tests/options
+
+.PHONY: setup-emulators test-kernel test
+
+setup-emulators:
+	@tools/setup gcc:gcc binutils:ld qemu-system-x86:qemu-system-x86_64 bochs:bochs xorriso:xorriso mtools:mformat \
+	    grub-common:grub-mkrescue grub-pc-bin:/usr/lib/grub/i386-pc/boot.img
+
+test-kernel: $(TESTKERNEL) $(TESTKERNEL_ISO)
+	@tests/kernel-matrix $(TESTKERNEL) $(TESTKERNEL_ISO) $(BUILD)/tests/kernel
+
+# Everything, each part whatever became of the others; then one sum.
+TEST_PARTS := test-host test-options test-traces litmus test-kernel
+test: setup-host setup-emulators
+	@mkdir -p $(BUILD)/tests; status=0; passed=0; failed=0; for part in $(TEST_PARTS); do \
+	    echo "== $$part"; $(MAKE) --no-print-directory $$part >$(BUILD)/tests/$$part.log 2>&1 & \
+	    tail -n +1 -q --pid=$$! -f $(BUILD)/tests/$$part.log; wait $$! || status=1; \
+	    sum=$$(grep -aE '^[0-9]+ passed, [0-9]+ failed' $(BUILD)/tests/$$part.log | tail -1); \
+	    [ -n "$$sum" ] || { sum='0 passed, 1 failed'; }; \
+	    passed=$$((passed + $${sum%% passed*})); bad=$${sum#*passed, }; failed=$$((failed + $${bad%% failed*})); \
+	done; [ $$status -eq 0 ] || [ $$failed -gt 0 ] || failed=1; \
+	echo "== all of it"; echo "$$passed passed, $$failed failed"; [ $$failed -eq 0 ]
