@@ -19,6 +19,7 @@ help:
 #: make iso                 a bootable image with the test kernel
 #: make record CMD='…'      record a trace of a program (OUT=traces/name.trace)
 #: make litmus              the explorer's memory model against the classic litmus shapes
+#: make readme              put the output of `make run` into the README
 #: make clean               remove what was built
 #:
 #: BUILD=dir puts what is built elsewhere; CC=clang builds the kernel with clang.
@@ -31,7 +32,16 @@ TRACE ?= traces/node.trace
 CPUS ?= 8
 .PHONY: run
 run: setup-run $(TESTKERNEL)
-	@tools/run-in-emulator --cpus $(CPUS) $(if $(SEED),--seed $(SEED)) --trace $(TRACE) $(TESTKERNEL) $(if $(RUN),-- $(RUN))
+	@[ -t 1 ] && live=progress=tty; tools/run-in-emulator --cpus $(CPUS) $(if $(SEED),--seed $(SEED)) \
+	    --trace $(TRACE) $(TESTKERNEL) -- $$live $(RUN)
+
+# Put what a run really prints into the README.
+.PHONY: readme
+readme: $(TESTKERNEL)
+	@mkdir -p $(BUILD) && $(MAKE) --no-print-directory run >$(BUILD)/run.txt
+	@awk 'FNR == NR { run = run $$0 "\n"; next } /^<!-- run -->/ { print; print "```"; printf "%s", run; \
+	    print "```"; skip = 2; next } skip && /^```/ { skip--; next } !skip' $(BUILD)/run.txt README.md >$(BUILD)/README.md
+	@cp $(BUILD)/README.md README.md
 
 .PHONY: setup-run
 setup-run:
