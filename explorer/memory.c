@@ -714,6 +714,12 @@ unsigned ex_values_since(const void *address, unsigned size, const struct ex_vie
     return count;
 }
 
+void ex_touch(const void *address, unsigned size, bool write)
+{
+    if (ex_running())
+        touch((uintptr_t)address, size, write ? ATOMIC_WRITE : ATOMIC_READ, HERE);
+}
+
 const struct ex_view *ex_view_released(void)
 {
     return ex_running() ? cpus[ex_cpu()].released : NULL;

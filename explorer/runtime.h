@@ -114,6 +114,10 @@ void ex_view_observe(const struct ex_view *view);
 unsigned ex_values_since(const void *address, unsigned size, const struct ex_view *since, uint64_t *values,
                          unsigned max);
 
+/* The hardware may just have made this access for the running CPU, with whatever value: it counts for the race check and
+   nothing else, as an atomic access that a plain one must be ordered after. A look, no step. */
+void ex_touch(const void *address, unsigned size, bool write);
+
 /* The memory begins a new life: histories and race records are dropped, its present bytes are its initial
    value. For frames that are freed and reused, when the machine says the hand-over is complete. */
 void ex_forget(const void *base, size_t size);

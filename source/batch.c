@@ -174,7 +174,7 @@ void ktlb_batch_dispatch(struct ktlb_batch *batch)
     limit(self, request);
     /* Release [G]: who reads this generation, or a later one, also sees the page-table changes it stands for. */
     request->generation = ktlb_rmw_add_release(&request->space->generation, 1) + 1;
-    ktlb_fence_seq_cst(); /* [F1], pairs with [F2] in switch_begin and lazy_leave, [F3] in online and offline */
+    ktlb_fence_seq_cst(); /* [F1], pairs with [F2] in switch_begin and lazy_leave, [F3] in online; and publishes the request */
     find_targets(self, batch);
     KTLB_COUNT(self, dispatches, 1);
     post_to_targets(self, batch);
@@ -185,8 +185,7 @@ void ktlb_batch_dispatch(struct ktlb_batch *batch)
 /* ---- waiting ---- */
 
 /*
- * Whether @cpu is done with this batch: it acknowledged, or it has left, which includes a flush of everything after
- * our changes were visible to it.
+ * Whether @cpu is done with this batch: it acknowledged, or it has left, and drops everything before it is back.
  */
 static bool target_answered(const struct ktlb_batch *batch, unsigned cpu)
 {

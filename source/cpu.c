@@ -402,13 +402,9 @@ void ktlb_cpu_offline(void)
     KTLB_ASSERT(ktlb_load_relaxed_u32(&self->online), "a CPU is online before it goes offline");
     KTLB_ASSERT(self->loaded == &ktlb_kernel && !self->next, "a CPU loads the kernel's root before it goes offline");
     ktlb_space_leave(&ktlb_kernel.active, self->number);
-    /* [F3], pairs with [F1]: the page-table changes of an initiator that still counts on this CPU are seen by the
-     * flush below, whether its request is seen by serve() or not. */
-    ktlb_fence_seq_cst();
     ktlb_machine.protocol->serve(self);
-    flush_machine(self);
-    /* Release: who sees this stops waiting for this CPU, and may take it that the flush is done and that nothing posted is
-     * being read any more. Pairs with the acquire in target_answered. */
+    /* Release: who sees this stops waiting for this CPU, and may take it that it has done what it ever will with the kernel's
+     * translations, and that nothing posted is being read any more. Pairs with the acquire in target_answered. */
     ktlb_store_release_u32(&self->online, 0);
     ktlb_port_irq_restore(irq);
 }

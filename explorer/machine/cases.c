@@ -16,6 +16,12 @@
 static struct machine_space *one, *two;
 static struct ktlb_batch batches[EX_CPUS_MAX][4];
 
+void machine_scribble(uint64_t *words, unsigned count, uint64_t value)
+{
+    for (unsigned i = 0; i < count; i++)
+        words[i] = value;
+}
+
 /* ---- what cases are made of ---- */
 
 static void map(struct machine_space *space, uint64_t va)
@@ -203,6 +209,13 @@ static void goes_away(void)
     machine_offline();
 }
 
+static void comes_back_and_goes_again(void)
+{
+    machine_offline();
+    machine_online(true);
+    machine_offline();
+}
+
 static void goes_away_and_comes_back(void)
 {
     machine_offline();
@@ -246,6 +259,8 @@ static void free_kernel_table(unsigned cpu)
     unmap_table(machine_kernel(), KERNEL(0), KTLB_GLOBAL);
 }
 TWO(free_kernel_table, switches_to_two)
+
+TWO(unmap_kernel, comes_back_and_goes_again)
 
 /* Two unmaps one after the other: what was posted for a CPU that left must not be read when it is back. */
 static void unmap_kernel_twice(unsigned cpu)
@@ -475,6 +490,7 @@ const struct ex_case cases[] = {
          "P1: a kernel table dies; another tag has walked it"),
     CASE("offline", 2, second_in_neither, unmap_kernel_goes_away, "P2: the other CPU leaves"),
     CASE("hotplug", 2, second_in_neither, unmap_kernel_goes_away_and_comes_back, "P2 P4: leaves and comes back"),
+    CASE("hotplug-again", 2, second_in_neither, unmap_kernel_comes_back_and_goes_again, "P2 P4: leaves, comes, leaves"),
     CASE("hotplug-twice", 2, second_in_neither, unmap_kernel_twice_goes_away_and_comes_back,
          "P2 P4: the same, with another unmap behind the first"),
     CASE("in-flight", 2, both_in_one, many_in_flight_just_there, "P2: more batches than slots"),

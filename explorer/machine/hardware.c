@@ -17,7 +17,7 @@ struct floor {
 
 struct cpu {
     uint64_t cr3, cr4;
-    bool masked, handling, pending;
+    bool masked, pending, exposed, away, accessing;
     const struct ex_view *carried; /* what came before the interrupts pending here */
     uint32_t now;
     struct floor page[TAGS][PAGES], huge[TAGS][REGIONS], walk[TAGS];
@@ -27,6 +27,10 @@ struct cpu {
 
 static struct cpu cpus[EX_CPUS_MAX];
 static unsigned cpu_count, strays[EX_CPUS_MAX], interrupts_sent;
+static uint64_t mapped[2 * PAGES];
+static unsigned mapped_count;
+bool hardware_fenced_ipi;
+uint64_t hardware_frame[FRAMES];
 uint64_t hardware_directory[ROOTS][REGIONS];
 uint64_t hardware_table[TABLES][TABLE_PAGES];
 struct hardware_quirks hardware_quirks;
@@ -45,6 +49,7 @@ void hardware_reset(unsigned count)
     memset(cpus, 0, sizeof(cpus));
     memset(hardware_directory, 0, sizeof(hardware_directory));
     memset(hardware_table, 0, sizeof(hardware_table));
+    mapped_count = 0;
     for (unsigned i = 0; i < count; i++) {
         cpus[i].cr4 = KTLB_X86_CR4_PGE | (hardware_tags ? KTLB_X86_CR4_PCIDE : 0);
         cpus[i].roots[0] = 1;
@@ -138,6 +143,7 @@ void ktlb_x86_invlpg(uint64_t va)
     struct floor now;
 
     hardware_touch(hardware_cpu(), true, "invlpg");
+    hardware_last_use(cpu->exposed);
     if (hardware_quirks.address_ignored)
         return;
     now = here(cpu);
@@ -157,6 +163,7 @@ void ktlb_x86_invpcid(uint64_t type, uint64_t pcid, uint64_t va)
     hardware_touch(hardware_cpu(), true, "invpcid");
     ex_check(type == KTLB_X86_INVPCID_ALL, "explorer: INVPCID type %llu is not modelled", (unsigned long long)type);
     ex_check(hardware_invpcid, "INVPCID on a CPU without it");
+    hardware_last_use(self()->exposed);
     drop_everything(self());
 }
 
@@ -172,6 +179,7 @@ void ktlb_x86_write_cr3(uint64_t value)
     unsigned tag;
 
     hardware_touch(hardware_cpu(), true, "cr3");
+    hardware_last_use(cpu->exposed);
     cpu->cr3 = value & ~KTLB_X86_CR3_KEEP;
     tag = tag_of(cpu);
     ex_check(!keep || hardware_tags, "CR3 bit 63 on a CPU without PCID");
@@ -194,6 +202,7 @@ void ktlb_x86_write_cr4(uint64_t value)
     struct cpu *cpu = self();
 
     hardware_touch(hardware_cpu(), true, "cr4");
+    hardware_last_use(cpu->exposed);
     if ((cpu->cr4 ^ value) & KTLB_X86_CR4_PGE)
         drop_everything(cpu);
     cpu->cr4 = value;
@@ -326,6 +335,63 @@ bool hardware_may_confuse(unsigned number, unsigned root)
     return cpus[number].roots[tag_of(&cpus[number])] & ~(1u << root) & ~1u;
 }
 
+/* ---- last uses ---- */
+
+void hardware_mapped(uint64_t va)
+{
+    for (unsigned i = 0; i < mapped_count; i++)
+        if (mapped[i] == va)
+            return;
+    mapped[mapped_count++] = va;
+}
+
+uint64_t hardware_mapped_next(unsigned *at)
+{
+    return *at < mapped_count ? mapped[(*at)++] : 0;
+}
+
+void hardware_expose(bool exposed)
+{
+    self()->exposed = exposed;
+}
+
+void hardware_away(bool away)
+{
+    self()->away = away;
+}
+
+void hardware_access(bool begins)
+{
+    self()->accessing = begins;
+}
+
+bool hardware_exposed(unsigned cpu)
+{
+    return cpus[cpu].exposed;
+}
+
+void hardware_last_use(bool user)
+{
+    uint64_t entries[24], va;
+    unsigned at = 0;
+
+    if (!ex_running() || self()->away)
+        return;
+    while ((va = hardware_mapped_next(&at))) {
+        unsigned count;
+
+        if (!user && !hardware_is_kernel(va))
+            continue;
+        count = hardware_possible(hardware_cpu(), va, entries, 24);
+        for (unsigned i = 0; i < count; i++)
+            ex_touch(&hardware_frame[ENTRY_NUMBER(entries[i])], 8, entries[i] & ENTRY_WRITE);
+    }
+    for (unsigned table = 0; table < TABLES; table++)
+        if (hardware_may_walk(hardware_cpu(), table))
+            for (unsigned page = 0; page < 2; page++)
+                ex_touch(&hardware_table[table][page], 8, false);
+}
+
 /* ---- interrupts ---- */
 
 bool hardware_mask(bool masked)
@@ -345,7 +411,7 @@ void hardware_interrupt(unsigned target)
     interrupts_sent++;
     cpu->pending = true;
     /* What the sender ordered before it by a fence is there when it arrives; nothing else is. */
-    cpu->carried = ex_view_join(cpu->carried, ex_view_released());
+    cpu->carried = ex_view_join(cpu->carried, hardware_fenced_ipi ? ex_view_released() : ex_view_current());
     ex_poke(target);
 }
 
@@ -356,12 +422,12 @@ static void take(unsigned number)
 
     cpu->pending = false;
     cpu->carried = NULL;
-    cpu->handling = cpu->masked = true;
+    cpu->masked = true;
     ex_note("takes the interrupt");
     if (carried)
         ex_view_acquire(carried);
     ktlb_ipi();
-    cpu->handling = cpu->masked = false;
+    cpu->masked = false;
 }
 
 bool hardware_deliver(unsigned number)
@@ -388,7 +454,7 @@ void hardware_before_step(unsigned number)
 {
     struct cpu *cpu = &cpus[number];
 
-    if (cpu->masked)
+    if (cpu->masked || cpu->accessing)
         return;
     if (cpu->pending && ex_choose(2, "take the interrupt"))
         take(number);

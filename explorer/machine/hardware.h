@@ -35,6 +35,7 @@
 #define ENTRY(number, bits) ((uint64_t)(number) << 8 | (bits))
 #define ENTRY_NUMBER(entry) ((unsigned)((entry) >> 8))
 
+extern uint64_t hardware_frame[FRAMES]; /* a frame's content, one word is enough */
 extern uint64_t hardware_directory[ROOTS][REGIONS];
 extern uint64_t hardware_table[TABLES][TABLE_PAGES];
 
@@ -64,9 +65,26 @@ bool hardware_may_walk(unsigned cpu, unsigned table);
 /* Another space's translation that @cpu may use for a page of the loaded one, if its tag was kept too long. */
 bool hardware_may_confuse(unsigned cpu, unsigned root);
 
+/* The last moment of what this CPU can reach by now: user code, if @user, and page walks may have used all of it just
+ * before. Whoever reuses a frame must be ordered after that. Invalidations do this by themselves. */
+void hardware_last_use(bool user);
+/* Whether user code may run on this CPU: not in a switch, not lazy, not away. */
+void hardware_expose(bool exposed);
+bool hardware_exposed(unsigned cpu);
+/* This CPU keeps its hands off everything that is ever removed. */
+void hardware_away(bool away);
+/* Around a load or store: no interrupt comes between its translation and itself. */
+void hardware_access(bool begins);
+/* The pages that are ever mapped: others are not looked at. */
+void hardware_mapped(uint64_t va);
+uint64_t hardware_mapped_next(unsigned *at);
+
 /* A change of what @cpu's TLB may do / a look at it: the reduction has to know. */
 void hardware_touch(unsigned cpu, bool write, const char *label);
 
+/* 1: the controller's command is ordered by a fence of the host's, as on x2APIC, and the interrupt brings what came before
+ * that fence. 0: the bus itself keeps the order, as on xAPIC. */
+extern bool hardware_fenced_ipi;
 /* Interrupts: mask and unmask this CPU; take what is pending if unmasked, by choice or surely. */
 bool hardware_mask(bool masked);
 void hardware_interrupt(unsigned target);

@@ -33,7 +33,6 @@ struct machine machine = {
 };
 
 static struct machine_frame frames[FRAMES];
-static struct ktlb_u64 words[FRAMES];
 static struct {
     enum frame_state state;
     unsigned table; /* of a TABLE */
@@ -43,7 +42,6 @@ static struct machine_space kernel_space, spaces[ROOTS];
 static bool root_used[ROOTS];
 static struct {
     struct machine_space *loaded;
-    bool exposed; /* user code may run: not in a switch, not lazy, not away */
     bool online;
 } state[EX_CPUS_MAX];
 static KTLB_ALIGNED(KTLB_CACHE_LINE) unsigned char memory[8192];
@@ -65,7 +63,10 @@ unsigned ktlb_port_cpu(void)
 
 void ktlb_port_ipi(const struct ktlb_cpuset *targets)
 {
-    ktlb_x86_fence_x2apic();
+    if (hardware_fenced_ipi)
+        ktlb_x86_fence_x2apic();
+    else
+        ktlb_x86_fence_xapic();
     KTLB_CPUSET_EACH(cpu, targets)
         hardware_interrupt(cpu);
 }
@@ -88,25 +89,23 @@ void ktlb_port_stall(const struct ktlb_batch *batch)
 
 /* ---- the oracle ---- */
 
-static uint64_t page_va(bool kernel, unsigned page)
-{
-    return (kernel ? KERNEL_BASE : USER_BASE) + ((uint64_t)(page / TABLE_PAGES) << REGION_BITS) +
-           ((uint64_t)(page % TABLE_PAGES) << PAGE_BITS);
-}
-
 /* Can @cpu reach a frame that satisfies @wrong through an entry for a page in either half? */
 static void check_reach(unsigned cpu, bool kernel, bool (*wrong)(unsigned frame, unsigned argument), unsigned argument,
                         const char *promise)
 {
-    uint64_t entries[ENTRIES_MAX];
+    uint64_t entries[ENTRIES_MAX], va;
+    unsigned at = 0;
 
-    for (unsigned page = 0; page < PAGES; page++) {
-        unsigned count = hardware_possible(cpu, page_va(kernel, page), entries, ENTRIES_MAX);
+    while ((va = hardware_mapped_next(&at))) {
+        unsigned count;
 
+        if (hardware_is_kernel(va) != kernel)
+            continue;
+        count = hardware_possible(cpu, va, entries, ENTRIES_MAX);
         for (unsigned i = 0; i < count; i++)
             if (wrong(ENTRY_NUMBER(entries[i]), argument))
                 ex_fail("%s: CPU %u can still reach frame %u, which is free, at %s page %u", promise, cpu,
-                        ENTRY_NUMBER(entries[i]), kernel ? "kernel" : "user", page);
+                        ENTRY_NUMBER(entries[i]), kernel ? "kernel" : "user", hardware_page(va));
     }
 }
 
@@ -137,7 +136,7 @@ static void check_unreachable(unsigned frame)
         if (about[frame].state == TABLE)
             check_table(cpu, about[frame].table, "P1");
         check_reach(cpu, true, is_this, frame, "P1");
-        if (state[cpu].exposed)
+        if (hardware_exposed(cpu))
             check_reach(cpu, false, is_this, frame, "P1");
     }
 }
@@ -155,7 +154,7 @@ static void check_arrival(void)
     for (unsigned table = 0; table < TABLES; table++)
         if (!table_used[table])
             check_table(cpu, table, "P4");
-    if (!state[cpu].exposed)
+    if (!hardware_exposed(cpu))
         return;
     check_reach(cpu, false, is_free, 0, "P4");
     if (hardware_may_confuse(cpu, state[cpu].loaded->root))
@@ -188,7 +187,7 @@ struct machine_frame *machine_huge_alloc(void)
 
 struct ktlb_u64 *machine_frame_words(const struct machine_frame *frame)
 {
-    return &words[frame->number];
+    return (struct ktlb_u64 *)&hardware_frame[frame->number];
 }
 
 void machine_frame_free(struct ktlb_node *list)
@@ -202,10 +201,13 @@ void machine_frame_free(struct ktlb_node *list)
         ex_note("frees frame %u", number);
         ex_check(about[number].state != FREE, "P3: frame %u is freed twice", number);
         check_unreachable(number);
-        if (about[number].state == TABLE)
+        /* Plain stores: the last use by any CPU must be ordered before. */
+        if (about[number].state == TABLE) {
             table_used[about[number].table] = false;
-        else
-            ex_store(&words[number].value, 8, MACHINE_POISON | number, __ATOMIC_RELAXED);
+            machine_scribble(hardware_table[about[number].table], 2, 0);
+        } else {
+            machine_scribble(&hardware_frame[number], 1, MACHINE_POISON | number);
+        }
         about[number].state = FREE;
     }
 }
@@ -281,6 +283,8 @@ struct machine_frame *machine_map(struct machine_space *space, uint64_t va, stru
 {
     uint64_t *entry = entry_of(space, va, frame != NULL), old;
 
+    hardware_mapped(va);
+
     if (!entry)
         return NULL;
     old = entry_load(entry);
@@ -303,6 +307,7 @@ struct machine_frame *machine_map_huge(struct machine_space *space, uint64_t va,
 {
     uint64_t *directory = directory_of(space, va), old = entry_load(directory);
 
+    hardware_mapped(va);
     entry_store(directory, frame ? ENTRY(frame->number, entry_bits(rights) | ENTRY_HUGE) : 0);
     return frame_of(old);
 }
@@ -393,14 +398,15 @@ void machine_switch(struct machine_space *space, bool honest)
     struct ktlb_load load;
 
     hardware_touch(cpu, true, "begins to switch");
-    state[cpu].exposed = false;
+    hardware_last_use(hardware_exposed(cpu));
+    hardware_expose(false);
     load = ktlb_switch_begin(machine_space_tlb(next));
     if (!honest)
         load.flush = false;
     ktlb_x86_write_cr3(ktlb_x86_cr3((uint64_t)next->root << 12, load));
     ktlb_switch_end();
     state[cpu].loaded = next;
-    state[cpu].exposed = space != NULL;
+    hardware_expose(space != NULL);
     check_arrival();
 }
 
@@ -409,7 +415,8 @@ void machine_switch(struct machine_space *space, bool honest)
 void machine_lazy_enter(void)
 {
     hardware_touch(hardware_cpu(), true, "becomes lazy");
-    state[hardware_cpu()].exposed = false;
+    hardware_last_use(hardware_exposed(hardware_cpu()));
+    hardware_expose(false);
     ktlb_lazy_enter();
 }
 
@@ -419,7 +426,7 @@ void machine_lazy_leave(bool honest)
 
     if (honest)
         ktlb_lazy_leave();
-    state[cpu].exposed = state[cpu].loaded != &kernel_space;
+    hardware_expose(state[cpu].loaded != &kernel_space);
     check_arrival();
 }
 
@@ -431,6 +438,8 @@ void machine_offline(void)
     hardware_mask(true);
     /* From the call on, not from its return: what it promises not to touch may be gone before. */
     hardware_touch(cpu, true, "goes away");
+    hardware_last_use(false);
+    hardware_away(true);
     state[cpu].online = false;
     ktlb_cpu_offline();
 }
@@ -442,6 +451,7 @@ void machine_online(bool honest)
     if (honest)
         ktlb_cpu_online();
     hardware_touch(cpu, true, "is back");
+    hardware_away(false);
     state[cpu].online = true;
     check_arrival();
     hardware_mask(false);
@@ -468,7 +478,9 @@ bool machine_load(uint64_t va, uint64_t *value)
 
     if (!(entry & ENTRY_PRESENT))
         return false;
-    *value = ex_load(&words[ENTRY_NUMBER(entry)].value, 8, __ATOMIC_RELAXED);
+    hardware_access(true);
+    *value = ex_load(&hardware_frame[ENTRY_NUMBER(entry)], 8, __ATOMIC_RELAXED);
+    hardware_access(false);
     return true;
 }
 
@@ -478,7 +490,9 @@ bool machine_store(uint64_t va, uint64_t value)
 
     if (!(entry & ENTRY_PRESENT) || !(entry & ENTRY_WRITE))
         return false;
-    ex_store(&words[ENTRY_NUMBER(entry)].value, 8, value, __ATOMIC_RELAXED);
+    hardware_access(true);
+    ex_store(&hardware_frame[ENTRY_NUMBER(entry)], 8, value, __ATOMIC_RELAXED);
+    hardware_access(false);
     return true;
 }
 
@@ -611,7 +625,7 @@ void machine_reset(unsigned cpus)
     memset(&work, 0, sizeof(work));
     for (unsigned i = 0; i < FRAMES; i++) {
         frames[i] = (struct machine_frame){.number = i};
-        words[i].value = MACHINE_POISON | i;
+        hardware_frame[i] = MACHINE_POISON | i;
     }
     machine.cpus = cpus;
     machine.asids = config.asids;
@@ -632,6 +646,6 @@ void machine_regions(void)
         ex_region(__start_ktlb_data, (size_t)(__stop_ktlb_data - __start_ktlb_data));
     ex_name(hardware_directory, sizeof(hardware_directory), "directory");
     ex_name(hardware_table, sizeof(hardware_table), "table");
-    ex_name(words, sizeof(words), "frame");
+    ex_name(hardware_frame, sizeof(hardware_frame), "frame");
     ex_name(memory, sizeof(memory), "ktlb");
 }

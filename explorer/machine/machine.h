@@ -12,6 +12,9 @@ void machine_reset(unsigned cpus);
 /* Tell the runtime what has to be put back before every execution. => Once, before the search. */
 void machine_regions(void);
 
+/* Plain stores, seen by the race check: what the host does with a page it takes for its own. In cases.c. */
+void machine_scribble(uint64_t *words, unsigned count, uint64_t value);
+
 /* The rest of a CPU's life: take interrupts. */
 void machine_idle(void);
 /* The same, doing what machine_run asks / end that. For scenarios; CPU 0 is the one that asks. */

@@ -72,13 +72,14 @@ static bool post(unsigned target, struct ktlb_batch *batch)
 
     if (take_place(box, &place)) {
         batch->ticket[target] = ticket(QUEUED, place + 1);
-        /* Release: the target reads the request. Pairs with the acquire in serve_queue and forget. */
-        ktlb_store_release_pointer(&box->slot[place % KTLB_MAILBOX_SLOTS], &batch->request);
+        /* Relaxed is enough: the request was complete before the full fence [F1] of dispatch, which makes this store publish
+         * it. Pairs with the acquire in serve_queue and forget. */
+        ktlb_store_relaxed_pointer(&box->slot[place % KTLB_MAILBOX_SLOTS], &batch->request);
     } else {
         enum kind kind = batch->request.space == &ktlb_kernel ? WIDENED_KERNEL : WIDENED_SPACE;
 
-        /* Release: the page-table changes come before the count. Pairs with the acquire in serve_widened. */
-        batch->ticket[target] = ticket(kind, ktlb_rmw_add_release_u32(&box->asked[kind], 1) + 1);
+        /* Relaxed likewise: [F1] is between the page-table changes and the count. Pairs with the acquire in serve_widened. */
+        batch->ticket[target] = ticket(kind, ktlb_rmw_add_relaxed_u32(&box->asked[kind], 1) + 1);
         KTLB_COUNT(ktlb_cpu_self(), overflows, 1);
     }
     /* Release, pairs with the acquire in serve: whoever takes the interrupt back to 0 sees what was posted before it

@@ -24,7 +24,8 @@ struct ktlb_protocol {
     void (*init)(void *memory, unsigned cpus);
 
     /* Give @batch's request to @target; true: the target has to be interrupted to see it.
-     * => Interrupts masked. The request stays constant, and readable until acknowledged or the target has left. */
+     * => Interrupts masked; a full fence is between the last change of the request, or of a page table, and this call.
+     *    The request stays constant, and readable until acknowledged or the target has left. */
     bool (*post)(unsigned target, struct ktlb_batch *batch);
 
     /* Whether @target has executed @batch's request; if so, what it did happens before what follows here. */
