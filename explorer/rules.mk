@@ -67,3 +67,53 @@ explorer-check: $(EXPLORER_OUT)/check
 	sh explorer/check.sh $<
 
 -include $(wildcard $(EXPLORER_OUT)/*.d $(EXPLORER_OUT)/litmus/*.d)
+
+# ---- the library under the explorer
+#
+#   make explore         every case: exhaustive where the budget allows, then random and fair (DEEP=1: for hours)
+#   make mutants         break the library in every way we know, and see each found
+#
+# The library is compiled as shipped, from source/, but for its options and the instructions; its statics are gathered in
+# one section so that they can be put back before every execution.
+
+EXPLORE_OPTIONS = -Isource -Isource/protocol -DKTLB_CONFIG_HEADER='"explorer/machine/config.h"' \
+    -DKTLB_X86_64_INSTRUCTIONS_HEADER='"explorer/machine/instructions.h"'
+EXPLORE_DIR := $(EXPLORER_OUT)/library
+EXPLORE_LIBRARY := $(patsubst %.c,$(EXPLORE_DIR)/%.o,$(wildcard source/*.c source/protocol/*.c))
+EXPLORE_MACHINE := $(patsubst explorer/machine/%.c,$(EXPLORER_OUT)/machine/%.o,$(filter-out \
+    explorer/machine/cases.c,$(wildcard explorer/machine/*.c)))
+EXPLORE_REST := $(EXPLORER_RUNTIME) $(EXPLORE_MACHINE) $(EXPLORER_OUT)/machine/cases.hooked.o
+EXPLORE := $(EXPLORER_OUT)/explore
+
+$(EXPLORER_OUT)/machine/%: EXPLORER_CFLAGS += $(EXPLORE_OPTIONS)
+
+# $(call explorer_library,SOURCE,OBJECT)
+define explorer_library
+	@mkdir -p $(dir $(2))
+	$(EXPLORER_CC) $(EXPLORER_HOOKED) $(EXPLORE_OPTIONS) -MMD -MF $(2:.o=.d) -c $(1) -o $(2)
+	objcopy --redefine-sym memcpy=ex_memcpy --redefine-sym memmove=ex_memmove --redefine-sym memset=ex_memset \
+	    --set-section-flags .bss=alloc,load,contents,data --rename-section .bss=ktlb_data \
+	    --rename-section .data=ktlb_data $(2)
+endef
+
+$(EXPLORE_DIR)/%.o: %.c
+	$(call explorer_library,$<,$@)
+
+$(EXPLORE): $(EXPLORE_REST) $(EXPLORE_LIBRARY)
+	$(EXPLORER_CC) -no-pie $^ -o $@
+
+# One mutant: OLD is the source it replaces, NEW the source, WORK where to build; called by explorer/mutants/run.
+.PHONY: mutant
+mutant: $(EXPLORE_REST) $(EXPLORE_LIBRARY)
+	$(call explorer_library,$(NEW),$(WORK)/object.o)
+	$(EXPLORER_CC) -no-pie $(EXPLORE_REST) $(filter-out $(EXPLORE_DIR)/$(OLD:.c=.o),$(EXPLORE_LIBRARY)) \
+	    $(WORK)/object.o -o $(WORK)/explore
+
+.PHONY: explore mutants
+explore: $(EXPLORE)
+	@explorer/explore $(EXPLORE) $(if $(DEEP),deep)
+
+mutants: $(EXPLORE)
+	@explorer/mutants/run --out=$(EXPLORER_OUT)/mutants $(if $(ONLY),--only='$(ONLY)')
+
+-include $(wildcard $(EXPLORER_OUT)/machine/*.d $(EXPLORE_DIR)/source/*.d $(EXPLORE_DIR)/source/protocol/*.d)

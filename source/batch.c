@@ -119,8 +119,8 @@ static void limit(struct ktlb_cpu *self, struct ktlb_request *request)
 
 /*
  * Who may hold what @request removes: the active CPUs and, when table pages die, the lazy ones, whose walkers are
- * still in the tables. Acquire [R]: a CPU no longer found is done with the space, pairs with [L]; and one that is found
- * is seen online, pairs with [J]. The active set is read first: see ktlb_lazy_enter().
+ * still in the tables. Acquire [R]: a CPU no longer found is done with the space, pairs with [L]. The active set is
+ * read first: see ktlb_lazy_enter().
  */
 static void find_targets(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {

@@ -381,7 +381,7 @@ void ktlb_cpu_online(void)
 
     KTLB_ASSERT(!ktlb_load_relaxed_u32(&self->online), "a CPU is offline before it comes online");
     KTLB_ASSERT(ktlb_arch_can_tag(ktlb_machine.asids), "every CPU tags entries before it comes online, if one does");
-    ktlb_store_relaxed_u32(&self->online, 1);           /* [O] */
+    ktlb_store_relaxed_u32(&self->online, 1);
     ktlb_space_join(&ktlb_kernel.active, self->number); /* [J] */
     /* [F3]. Pairs with [F1]: an initiator that did not see this CPU has its page-table changes seen by the flush below.
      * Pairs with [F4] in sync: an initiator that gave up on this CPU has its request seen, and marked, by forget(). */

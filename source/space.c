@@ -45,11 +45,11 @@ void ktlb_space_fini(struct ktlb_space *space)
     space->id = 0; /* a batch on it from here on is caught by ktlb_batch_init() */
 }
 
-/* Release: an initiator that sees this CPU in the set also sees that it is online [O]. The full fence that follows
- * a join is the caller's, because what has to come after it differs. */
+/* Relaxed: that this CPU is online is seen, by an initiator that finds it here, through [F3] and [F4]. The full fence that
+ * follows a join of an active set is the caller's, because what has to come after it differs. */
 void ktlb_space_join(struct ktlb_cpuset_shared *set, unsigned cpu)
 {
-    ktlb_rmw_or_release(&set->word[cpu / 64], UINT64_C(1) << (cpu % 64));
+    ktlb_rmw_or_relaxed(&set->word[cpu / 64], UINT64_C(1) << (cpu % 64));
 }
 
 /* Release [L]: an initiator that no longer finds this CPU in the set may take it that the CPU is done with the
