@@ -70,7 +70,7 @@ explorer-check: $(EXPLORER_OUT)/check
 
 # ---- the library under the explorer
 #
-#   make explore         every case: exhaustive where the budget allows, then random and fair (DEEP=1: for hours)
+#   make explore         every case: exhaustive, then random and fair (QUICK=1: two minutes; DEEP=1: hours)
 #   make mutants         break the library in every way we know, and see each found
 #
 # The library is compiled as shipped, from source/, but for its options and the instructions; its statics are gathered in
@@ -111,7 +111,7 @@ mutant: $(EXPLORE_REST) $(EXPLORE_LIBRARY)
 
 .PHONY: explore mutants
 explore: $(EXPLORE)
-	@explorer/explore $(EXPLORE) $(if $(DEEP),deep)
+	@explorer/explore $(EXPLORE) $(if $(DEEP),deep,$(if $(QUICK),quick))
 
 mutants: $(EXPLORE)
 	@explorer/mutants/run --out=$(EXPLORER_OUT)/mutants $(if $(ONLY),--only='$(ONLY)')
