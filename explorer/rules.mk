@@ -114,6 +114,6 @@ explore: $(EXPLORE)
 	@explorer/explore $(EXPLORE) $(if $(DEEP),deep,$(if $(QUICK),quick))
 
 mutants: $(EXPLORE)
-	@explorer/mutants/run --out=$(EXPLORER_OUT)/mutants $(if $(ONLY),--only='$(ONLY)')
+	@explorer/mutants/run --sound=$(EXPLORE) --out=$(EXPLORER_OUT)/mutants $(if $(ONLY),--only='$(ONLY)')
 
 -include $(wildcard $(EXPLORER_OUT)/machine/*.d $(EXPLORE_DIR)/source/*.d $(EXPLORE_DIR)/source/protocol/*.d)

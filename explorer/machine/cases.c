@@ -262,6 +262,19 @@ TWO(free_kernel_table, switches_to_two)
 
 TWO(unmap_kernel, comes_back_and_goes_again)
 
+/* A table dies in a batch of more strides than are done one by one. */
+static void free_table_widely(unsigned cpu)
+{
+    struct ktlb_batch *batch = &batches[cpu][0];
+
+    ktlb_batch_init(batch, machine_space_tlb(one));
+    ktlb_batch_defer(batch, &machine_table_take(one, USER(0))->node);
+    ktlb_batch_add(batch, ktlb_op_range(USER(0), (KTLB_FLUSH_MAX + 1) * PAGE_SIZE, PAGE_BITS, KTLB_TABLES));
+    ktlb_batch_dispatch(batch);
+    finish(batch);
+}
+TWO(free_table_widely, is_lazy)
+
 /* Two unmaps one after the other: what was posted for a CPU that left must not be read when it is back. */
 static void unmap_kernel_twice(unsigned cpu)
 {
@@ -491,6 +504,7 @@ const struct ex_case cases[] = {
     CASE("tables-switch-back", 2, second_in_one, free_table_goes_and_returns, "P1 P4: and leaves and returns"),
     CASE("tables-lazy", 2, second_in_one, free_table_is_lazy, "P1: and is lazy, where its walker still roams"),
     CASE("tables-lazy-switch", 2, second_in_one, free_table_is_lazy_and_goes, "P1: and is lazy, then leaves"),
+    CASE("tables-widened", 2, second_in_one, free_table_widely_is_lazy, "P1: and the batch becomes the whole space"),
     CASE("kernel", 2, both_in_one, unmap_kernel_just_there, "P1: a page of the kernel's half, global"),
     CASE("kernel-switch", 2, second_in_one, unmap_kernel_switches_to_two, "P1: in the window of a switch"),
     CASE("kernel-tables", 2, second_in_one_was_in_two, free_kernel_table_switches_to_two,

@@ -17,7 +17,8 @@ struct floor {
 
 struct cpu {
     uint64_t cr3, cr4;
-    bool masked, pending, exposed, away, accessing;
+    bool masked, pending, exposed, away, accessing, repeated;
+    uint32_t late; /* frames that a store may still be on its way to */
     const struct ex_view *carried; /* what came before the interrupts pending here */
     uint32_t now;
     struct floor page[TAGS][PAGES], huge[TAGS][REGIONS], walk[TAGS];
@@ -39,6 +40,25 @@ unsigned hardware_setup_cpu;
 
 /* ids of events */
 enum { TLB_OF = 1000, INTERRUPTS_OF = 1100 };
+
+bool hardware_quirk(const char *name)
+{
+    struct {
+        const char *name;
+        bool *quirk;
+    } all[] = {
+        {"invlpg-keeps-globals", &hardware_quirks.invlpg_keeps_globals},
+        {"late-stores", &hardware_quirks.late_stores},
+        {"first-does-nothing", &hardware_quirks.first_does_nothing},
+        {"walks-kept", &hardware_quirks.walks_kept},
+        {"address-ignored", &hardware_quirks.address_ignored},
+    };
+
+    for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        if (strcmp(name, all[i].name) == 0)
+            return *all[i].quirk = true;
+    return false;
+}
 
 void hardware_reset(unsigned count)
 {
@@ -146,8 +166,11 @@ void ktlb_x86_invlpg(uint64_t va)
     hardware_last_use(cpu->exposed);
     if (hardware_quirks.address_ignored)
         return;
+    if (hardware_quirks.first_does_nothing && (cpu->repeated = !cpu->repeated))
+        return;
     now = here(cpu);
-    cpu->walk[tag] = now;
+    if (!hardware_quirks.walks_kept)
+        cpu->walk[tag] = now;
     if (!hardware_is_kernel(va)) {
         cpu->page[tag][page] = now;
         cpu->huge[tag][region] = now;
@@ -383,8 +406,11 @@ void hardware_last_use(bool user)
         if (!user && !hardware_is_kernel(va))
             continue;
         count = hardware_possible(hardware_cpu(), va, entries, 24);
-        for (unsigned i = 0; i < count; i++)
+        for (unsigned i = 0; i < count; i++) {
             ex_touch(&hardware_frame[ENTRY_NUMBER(entries[i])], 8, entries[i] & ENTRY_WRITE);
+            if (hardware_quirks.late_stores && (entries[i] & ENTRY_WRITE))
+                self()->late |= 1u << ENTRY_NUMBER(entries[i]);
+        }
     }
     for (unsigned table = 0; table < TABLES; table++)
         if (hardware_may_walk(hardware_cpu(), table))
@@ -428,6 +454,8 @@ static void take(unsigned number)
         ex_view_acquire(carried);
     ktlb_ipi();
     cpu->masked = false;
+    for (; cpu->late; cpu->late &= cpu->late - 1)
+        ex_touch(&hardware_frame[__builtin_ctz(cpu->late)], 8, true);
 }
 
 bool hardware_deliver(unsigned number)

@@ -42,9 +42,14 @@ extern uint64_t hardware_table[TABLES][TABLE_PAGES];
 /* What invalidations do not do that the manual says they do. */
 struct hardware_quirks {
     bool invlpg_keeps_globals; /* TRAPS 15: Alder Lake, with PCID */
+    bool late_stores;          /* TRAPS 16: the entry is gone, and a store made through it still arrives */
+    bool first_does_nothing;   /* TRAPS 17: every other invalidation by address does nothing */
+    bool walks_kept;           /* TRAPS 19: an invalidation by address leaves the walk caches */
     bool address_ignored;      /* TRAPS 20: an invalidation by address does nothing */
 };
 extern struct hardware_quirks hardware_quirks;
+/* Have the quirk of that name ("late-stores"); false: there is none such. */
+bool hardware_quirk(const char *name);
 extern bool hardware_tags, hardware_invpcid; /* does it have PCID, INVPCID */
 
 void hardware_reset(unsigned cpus);

@@ -63,6 +63,7 @@ unsigned ktlb_port_cpu(void)
 
 void ktlb_port_ipi(const struct ktlb_cpuset *targets)
 {
+    ex_check(!ktlb_cpuset_has(targets, ktlb_port_cpu()), "port: a CPU interrupts itself");
     if (hardware_fenced_ipi)
         ktlb_x86_fence_x2apic();
     else

@@ -1,11 +1,21 @@
 /*
  * main.c - the program: the library's cases under the explorer's command line (--help says what it can do).
  */
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "cases.h"
 #include "machine.h"
 
+/* EXPLORE_HARDWARE=QUIRK: on a processor that does less than its manual says (see hardware.h). */
 int main(int argc, char **argv)
 {
+    const char *quirk = getenv("EXPLORE_HARDWARE");
+
+    if (quirk && !hardware_quirk(quirk)) {
+        fprintf(stderr, "explore: EXPLORE_HARDWARE=%s: no such quirk (see hardware.h)\n", quirk);
+        return 2;
+    }
     machine_regions();
     return ex_main(argc, argv, cases, case_count);
 }
