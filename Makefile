@@ -18,6 +18,8 @@ help:
 #: make test-kernel         every scenario and its control on the emulated machines
 #: make iso                 a bootable image with the test kernel
 #: make record CMD='…'      record a trace of a program (OUT=traces/name.trace)
+#: make explore             the library under the C11 memory model and a hostile MMU (QUICK=1, DEEP=1)
+#: make mutants             break the library in every way we know, and see each found (ONLY=text)
 #: make litmus              the explorer's memory model against the classic litmus shapes
 #: make readme              put the output of `make run` into the README
 #: make clean               remove what was built

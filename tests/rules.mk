@@ -40,7 +40,7 @@ test-kernel: $(TESTKERNEL) $(TESTKERNEL_ISO)
 	@tests/kernel-matrix $(TESTKERNEL) $(TESTKERNEL_ISO) $(BUILD)/tests/kernel
 
 # Everything, each part whatever became of the others; then one sum.
-TEST_PARTS := test-host test-options test-traces litmus test-kernel
+TEST_PARTS := test-host test-options test-traces litmus explorer-check test-kernel
 test: setup-host setup-emulators
 	@mkdir -p $(BUILD)/tests; status=0; passed=0; failed=0; for part in $(TEST_PARTS); do \
 	    echo "== $$part"; $(MAKE) --no-print-directory $$part >$(BUILD)/tests/$$part.log 2>&1 & \

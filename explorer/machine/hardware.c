@@ -18,7 +18,7 @@ struct floor {
 struct cpu {
     uint64_t cr3, cr4;
     bool masked, pending, exposed, away, accessing, repeated;
-    uint32_t late; /* frames that a store may still be on its way to */
+    uint64_t late[(FRAMES + 63) / 64]; /* frames that a store may still be on its way to */
     const struct ex_view *carried; /* what came before the interrupts pending here */
     uint32_t now;
     struct floor page[TAGS][PAGES], huge[TAGS][REGIONS], walk[TAGS];
@@ -409,7 +409,7 @@ void hardware_last_use(bool user)
         for (unsigned i = 0; i < count; i++) {
             ex_touch(&hardware_frame[ENTRY_NUMBER(entries[i])], 8, entries[i] & ENTRY_WRITE);
             if (hardware_quirks.late_stores && (entries[i] & ENTRY_WRITE))
-                self()->late |= 1u << ENTRY_NUMBER(entries[i]);
+                self()->late[ENTRY_NUMBER(entries[i]) / 64] |= UINT64_C(1) << ENTRY_NUMBER(entries[i]) % 64;
         }
     }
     for (unsigned table = 0; table < TABLES; table++)
@@ -454,8 +454,10 @@ static void take(unsigned number)
         ex_view_acquire(carried);
     ktlb_ipi();
     cpu->masked = false;
-    for (; cpu->late; cpu->late &= cpu->late - 1)
-        ex_touch(&hardware_frame[__builtin_ctz(cpu->late)], 8, true);
+    for (unsigned i = 0; hardware_quirks.late_stores && i < FRAMES; i++)
+        if (cpu->late[i / 64] >> i % 64 & 1)
+            ex_touch(&hardware_frame[i], 8, true);
+    memset(cpu->late, 0, sizeof(cpu->late));
 }
 
 bool hardware_deliver(unsigned number)

@@ -17,11 +17,15 @@
 
 #define ROOTS 6u        /* page-table roots: the kernel's is 0 */
 #define TABLES 12u      /* last-level tables */
+#ifndef TABLE_PAGES
 #define TABLE_PAGES 8u  /* pages of each: the rest of a region is never mapped */
+#endif
 #define REGIONS 4u      /* tables a root can hold */
 #define TAGS 4u
 #define PAGES (REGIONS * TABLE_PAGES)
+#ifndef FRAMES
 #define FRAMES 32u
+#endif
 
 #define USER_BASE UINT64_C(0x40000000)
 #define KERNEL_BASE UINT64_C(0xffffc00000000000)

@@ -171,6 +171,10 @@ static struct machine_frame *take_frame(enum frame_state kind)
     for (unsigned i = 0; i < FRAMES; i++)
         if (about[i].state == FREE) {
             about[i].state = kind;
+            /* Who finds the frame through a new page-table entry is ordered behind what was done to it before, by the
+             * dependency of an access on its translation. A new life says the same. */
+            if (ex_running())
+                ex_forget(&hardware_frame[i], sizeof(hardware_frame[i]));
             return &frames[i];
         }
     return NULL;
@@ -479,9 +483,9 @@ bool machine_load(uint64_t va, uint64_t *value)
 
     if (!(entry & ENTRY_PRESENT))
         return false;
-    hardware_access(true);
-    *value = ex_load(&hardware_frame[ENTRY_NUMBER(entry)], 8, __ATOMIC_RELAXED);
-    hardware_access(false);
+    /* The newest value: an access is ordered behind whoever published its translation, who has written the frame. */
+    ex_touch(&hardware_frame[ENTRY_NUMBER(entry)], 8, false);
+    ex_values_since(&hardware_frame[ENTRY_NUMBER(entry)], 8, NULL, value, 1);
     return true;
 }
 
@@ -555,6 +559,7 @@ static struct {
     void *argument;
     unsigned cpus, running, round;
     bool over;
+    const struct ex_view *begun, *ended; /* what the bodies may rely on; what came before their ends */
 } work;
 
 void machine_run(unsigned cpus, void (*body)(void *argument), void *argument)
@@ -565,11 +570,15 @@ void machine_run(unsigned cpus, void (*body)(void *argument), void *argument)
     work.cpus = cpus;
     work.running = cpus - 1;
     work.round++;
+    work.begun = ex_view_current();
+    work.ended = NULL;
     for (unsigned cpu = 1; cpu < cpus; cpu++)
         ex_poke(cpu);
     body(argument);
     while (ex_event(ROOTS_ID + 1, false, "all through?"), work.running)
         ex_relax();
+    if (work.ended)
+        ex_view_acquire(work.ended);
 }
 
 void machine_idle(void)
@@ -589,8 +598,10 @@ void machine_serve_work(void)
             return;
         if (work.round != done && hardware_cpu() < work.cpus) {
             done = work.round;
+            ex_view_acquire(work.begun);
             work.body(work.argument);
             ex_event(ROOTS_ID + 1, true, "is through");
+            work.ended = ex_view_join(work.ended, ex_view_current());
             if (--work.running == 0)
                 ex_poke(0);
             continue;
