@@ -91,6 +91,20 @@ void ktlb_batch_add(struct ktlb_batch *batch, struct ktlb_op op)
         squeeze(request, op);
 }
 
+void ktlb_batch_pte(struct ktlb_batch *batch, uint64_t va, uint64_t old_pte, uint64_t new_pte, unsigned shift)
+{
+    unsigned duty, stride;
+
+    KTLB_ASSERT(batch->state == KTLB_BATCH_OPEN, "a batch takes entries after init and before dispatch");
+    KTLB_ASSERT(shift >= KTLB_PAGE_SHIFT && shift < 64, "an entry spans a page or more");
+    duty = ktlb_arch_pte_obliges(old_pte, new_pte, shift);
+    if (!(duty & KTLB_PTE_RANGE))
+        return;
+    /* Under a table there may be entries of the smallest size; they are told apart by nothing. */
+    stride = duty & KTLB_TABLES ? KTLB_PAGE_SHIFT : shift;
+    ktlb_batch_add(batch, ktlb_op_range(va, UINT64_C(1) << shift, stride, duty & KTLB_OP_FLAGS));
+}
+
 void ktlb_batch_defer(struct ktlb_batch *batch, struct ktlb_node *page)
 {
     KTLB_ASSERT(batch->state == KTLB_BATCH_OPEN || batch->state == KTLB_BATCH_SENT,

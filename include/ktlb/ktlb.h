@@ -127,6 +127,22 @@ void ktlb_batch_init(struct ktlb_batch *batch, struct ktlb_space *space);
 /* Add what to invalidate. May be called before or after the page table is changed, but before the dispatch. */
 void ktlb_batch_add(struct ktlb_batch *batch, struct ktlb_op op);
 
+/*
+ * Add what replacing one page-table entry by another obliges to: nothing, where hardware cannot have cached the old
+ * entry, or where the new one allows all that the old one did (a fault that finds the right granted already is the
+ * host's to shrug off); else what the entry spans, with the flags that follow from the two. When in doubt, more.
+ * @va: the first byte the entry spans. @shift: log2 of how many bytes it spans, table or not (x86: 12, 21, 30, 39, 48).
+ *
+ * => @old_pte is what the atomic exchange that stored @new_pte returned. Hardware sets the accessed and dirty bits of
+ *    an entry on its own: read earlier, they may be clear in @old_pte although it has been cached meanwhile.
+ * => Whoever cleared the accessed bit since the entry was made has told a batch (with this function), and synced it before
+ *    the exchange. A host that clears accessed bits and lets it go at that sets the bit in @old_pte here.
+ * => Likewise, whoever removed or weakened the entry before: of that, this batch knows nothing and waits for no one.
+ * Where an entry that leads to a table goes or weakens, all below it is invalidated. A host that has added every entry
+ * below, and whose other entries there are not present, can do with less: ktlb_batch_add() with one page and KTLB_TABLES.
+ */
+void ktlb_batch_pte(struct ktlb_batch *batch, uint64_t va, uint64_t old_pte, uint64_t new_pte, unsigned shift);
+
 /* Owe a page: ktlb_batch_sync() gives it back, in the order of these calls. */
 void ktlb_batch_defer(struct ktlb_batch *batch, struct ktlb_node *page);
 

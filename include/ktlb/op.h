@@ -29,6 +29,10 @@ enum ktlb_op_flag {
 };
 #define KTLB_OP_FLAGS (KTLB_TABLES | KTLB_GLOBAL | KTLB_EXEC)
 
+/* What ktlb_arch_pte_obliges() returns beside these flags: invalidate what the entry spans. KTLB_TABLES then says that the
+ * old entry led to a table, so that entries of every size may be cached in its range. */
+#define KTLB_PTE_RANGE 0x100u
+
 struct ktlb_op {
     uint64_t va;    /* first byte, a multiple of 1 << shift; 0 where count is 0 or KTLB_ALL */
     uint32_t count; /* how many strides; 0: nothing; KTLB_ALL: the space */

@@ -23,6 +23,7 @@
 #else
 #include "x86_64_instructions.h"
 #endif
+#include "x86_64_pte.h"
 
 #define KTLB_X86_CR3_KEEP (UINT64_C(1) << 63) /* keep what the PCID holds; only with CR4.PCIDE */
 #define KTLB_X86_CR3_PCID UINT64_C(0xfff)
