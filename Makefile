@@ -47,7 +47,8 @@ readme: $(TESTKERNEL)
 
 .PHONY: setup-run
 setup-run:
-	@tools/setup gcc:$(firstword $(CC)) binutils:ld qemu-system-x86:qemu-system-x86_64
+	@tools/setup gcc:$(firstword $(CC)) binutils:ld qemu-system-x86:qemu-system-x86_64 \
+	    $(if $(SEED),libc6-dev:/usr/include/stdlib.h)
 
 clean:
 	rm -rf $(BUILD)

@@ -26,11 +26,15 @@ define explorer_instrument
 	objcopy --redefine-sym memcpy=ex_memcpy --redefine-sym memmove=ex_memmove --redefine-sym memset=ex_memset $(2)
 endef
 
-$(EXPLORER_OUT)/%.hooked.o: explorer/%.c
+.PHONY: explorer-setup
+explorer-setup:
+	@tools/setup gcc:$(firstword $(EXPLORER_CC)) binutils:objcopy libc6-dev:/usr/include/stdlib.h
+
+$(EXPLORER_OUT)/%.hooked.o: explorer/%.c | explorer-setup
 	@mkdir -p $(@D)
 	$(call explorer_instrument,$<,$@)
 
-$(EXPLORER_OUT)/%.o: explorer/%.c
+$(EXPLORER_OUT)/%.o: explorer/%.c | explorer-setup
 	@mkdir -p $(@D)
 	$(EXPLORER_CC) $(EXPLORER_CFLAGS) -MMD -MF $(@:.o=.d) -c $< -o $@
 
@@ -96,7 +100,7 @@ define explorer_library
 	    --rename-section .data=ktlb_data $(2)
 endef
 
-$(EXPLORE_DIR)/%.o: %.c
+$(EXPLORE_DIR)/%.o: %.c | explorer-setup
 	$(call explorer_library,$<,$@)
 
 $(EXPLORE): $(EXPLORE_REST) $(EXPLORE_LIBRARY)
