@@ -297,6 +297,16 @@ static void many_in_flight(unsigned cpu)
 TWO(many_in_flight, just_there)
 TWO(many_in_flight, switches_to_two)
 
+/* Fewer, so that it can be exhausted with a target that moves. */
+static void two_in_flight(unsigned cpu)
+{
+    start(&batches[cpu][0], one, USER(0), 0);
+    start(&batches[cpu][1], one, USER(1), 0);
+    finish(&batches[cpu][1]);
+    finish(&batches[cpu][0]);
+}
+TWO(two_in_flight, switches_to_two)
+
 static void many_in_flight_mixed(unsigned cpu)
 {
     start(&batches[cpu][0], one, USER(0), 0);
@@ -515,7 +525,8 @@ const struct ex_case cases[] = {
     CASE("hotplug-twice", 2, second_in_neither, unmap_kernel_twice_goes_away_and_comes_back,
          "P2 P4: the same, with another unmap behind the first"),
     CASE("in-flight", 2, both_in_one, many_in_flight_just_there, "P2: more batches than slots"),
-    CASE("in-flight-switch", 2, second_in_one, many_in_flight_switches_to_two, "P2: and the target leaves the space"),
+    CASE("in-flight-switch", 2, second_in_one, two_in_flight_switches_to_two, "P2: two batches, and the target leaves the space"),
+    CASE("in-flight-full-switch", 2, second_in_one, many_in_flight_switches_to_two, "P2: more than there are slots"),
     CASE("in-flight-kernel", 2, both_in_one, many_in_flight_mixed_just_there, "P2: the last for the kernel's half"),
     CASE("done", 2, both_in_one, asks_without_waiting_just_there, "P2: asking instead of waiting"),
     CASE("disjoint", 2, both_in_one, disjoint_just_there, "P1: more pages than a batch keeps apart"),
