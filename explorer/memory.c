@@ -714,6 +714,15 @@ unsigned ex_values_since(const void *address, unsigned size, const struct ex_vie
     return count;
 }
 
+const struct ex_view *ex_view_of(const void *address, unsigned size, uint64_t value)
+{
+    uintptr_t where = (uintptr_t)address;
+    const struct message *m = ex_running() ? location_at(cell_at(where), where, size)->newest : NULL;
+    while (m && m->value != value)
+        m = m->older;
+    return m ? m->view : NULL;
+}
+
 void ex_touch(const void *address, unsigned size, bool write)
 {
     if (ex_running())

@@ -85,7 +85,7 @@ EXPLORE_OPTIONS = -Isource -Isource/protocol -DKTLB_CONFIG_HEADER='"explorer/mac
 EXPLORE_DIR := $(EXPLORER_OUT)/library
 EXPLORE_LIBRARY := $(patsubst %.c,$(EXPLORE_DIR)/%.o,$(wildcard source/*.c source/protocol/*.c))
 EXPLORE_MACHINE := $(patsubst explorer/machine/%.c,$(EXPLORER_OUT)/machine/%.o,$(filter-out \
-    explorer/machine/cases.c,$(wildcard explorer/machine/*.c)))
+    explorer/machine/cases.c explorer/machine/scenario_cases.c,$(wildcard explorer/machine/*.c)))
 EXPLORE_REST := $(EXPLORER_RUNTIME) $(EXPLORE_MACHINE) $(EXPLORER_OUT)/machine/cases.hooked.o
 EXPLORE := $(EXPLORER_OUT)/explore
 
@@ -113,9 +113,36 @@ mutant: $(EXPLORE_REST) $(EXPLORE_LIBRARY)
 	$(EXPLORER_CC) -no-pie $(EXPLORE_REST) $(filter-out $(EXPLORE_DIR)/$(OLD:.c=.o),$(EXPLORE_LIBRARY)) \
 	    $(WORK)/object.o -o $(WORK)/explore
 
+# The scenarios of scenarios/, unchanged, need more pages and frames than the small cases; so they have a program of their own.
+SCENARIOS_DIR := $(EXPLORER_OUT)/scenarios
+SCENARIOS_HOOKED := $(patsubst %.c,$(SCENARIOS_DIR)/%.o,$(wildcard source/*.c source/protocol/*.c scenarios/*.c) \
+    traces/trace.c)
+SCENARIOS_CASES := $(patsubst %.c,$(SCENARIOS_DIR)/%.o,explorer/machine/cases.c explorer/machine/scenario_cases.c)
+SCENARIOS_MACHINE := $(patsubst %.c,$(SCENARIOS_DIR)/plain/%.o,$(wildcard explorer/machine/hardware.c \
+    explorer/machine/machine.c explorer/machine/main.c))
+EXPLORE_SCENARIOS := $(EXPLORER_OUT)/explore-scenarios
+
+$(SCENARIOS_DIR)/%.o: EXPLORE_OPTIONS += -DTABLE_PAGES=64u -DFRAMES=160u -DEXPLORE_CASES=scenario_cases
+$(SCENARIOS_HOOKED): $(SCENARIOS_DIR)/%.o: %.c | explorer-setup
+	$(call explorer_library,$<,$@)
+
+$(SCENARIOS_CASES): $(SCENARIOS_DIR)/%.o: %.c | explorer-setup
+	@mkdir -p $(@D)
+	$(EXPLORER_CC) $(EXPLORER_HOOKED) $(EXPLORE_OPTIONS) -MMD -MF $(@:.o=.d) -c $< -o $@
+	objcopy --redefine-sym memcpy=ex_memcpy --redefine-sym memmove=ex_memmove --redefine-sym memset=ex_memset $@
+
+$(SCENARIOS_MACHINE): $(SCENARIOS_DIR)/plain/%.o: %.c | explorer-setup
+	@mkdir -p $(@D)
+	$(EXPLORER_CC) $(EXPLORER_CFLAGS) $(EXPLORE_OPTIONS) -MMD -MF $(@:.o=.d) -c $< -o $@
+
+$(EXPLORE_SCENARIOS): $(EXPLORER_RUNTIME) $(SCENARIOS_HOOKED) $(SCENARIOS_CASES) $(SCENARIOS_MACHINE)
+	$(EXPLORER_CC) -no-pie $^ -o $@
+
+-include $(patsubst %.o,%.d,$(SCENARIOS_HOOKED) $(SCENARIOS_CASES) $(SCENARIOS_MACHINE))
+
 .PHONY: explore mutants
-explore: $(EXPLORE)
-	@explorer/explore $(EXPLORE) $(if $(DEEP),deep,$(if $(QUICK),quick))
+explore: $(EXPLORE) $(EXPLORE_SCENARIOS)
+	@explorer/explore $(EXPLORE) $(EXPLORE_SCENARIOS) $(if $(DEEP),deep,$(if $(QUICK),quick))
 
 mutants: $(EXPLORE)
 	@explorer/mutants/run --sound=$(EXPLORE) --out=$(EXPLORER_OUT)/mutants $(if $(ONLY),--only='$(ONLY)')

@@ -114,6 +114,10 @@ void ex_view_observe(const struct ex_view *view);
 unsigned ex_values_since(const void *address, unsigned size, const struct ex_view *since, uint64_t *values,
                          unsigned max);
 
+/* The view that came with the newest message of that value; null: none. For ex_view_observe, where a hardware read
+   orders what depends on it. */
+const struct ex_view *ex_view_of(const void *address, unsigned size, uint64_t value);
+
 /* The hardware may just have made this access for the running CPU, with whatever value: it counts for the race check and
    nothing else, as an atomic access that a plain one must be ordered after. A look, no step. */
 void ex_touch(const void *address, unsigned size, bool write);

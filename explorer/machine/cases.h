@@ -1,4 +1,4 @@
-/* cases.h - the table of cases. */
+/* cases.h - the tables of cases: the small ones, and the scenarios. */
 #ifndef EXPLORER_MACHINE_CASES_H
 #define EXPLORER_MACHINE_CASES_H
 
@@ -6,5 +6,7 @@
 
 extern const struct ex_case cases[];
 extern const size_t case_count;
+extern const struct ex_case scenario_cases[];
+extern const size_t scenario_case_count;
 
 #endif

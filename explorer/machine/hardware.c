@@ -333,6 +333,23 @@ bool hardware_may_fault(uint64_t va)
     return false;
 }
 
+void hardware_observe(uint64_t va, uint64_t entry)
+{
+    unsigned page = hardware_page(va), root = hardware_is_kernel(va) ? 0 : root_of(self());
+    const uint64_t *directory = &hardware_directory[root][page / TABLE_PAGES];
+    uint64_t upper;
+
+    ex_values_since(directory, 8, NULL, &upper, 1);
+    if (ex_view_of(directory, 8, upper))
+        ex_view_observe(ex_view_of(directory, 8, upper));
+    if ((upper & ENTRY_PRESENT) && !(upper & ENTRY_HUGE)) {
+        const struct ex_view *view = ex_view_of(&hardware_table[ENTRY_NUMBER(upper)][page % TABLE_PAGES], 8, entry);
+
+        if (view)
+            ex_view_observe(view);
+    }
+}
+
 bool hardware_may_walk(unsigned number, unsigned table)
 {
     const struct cpu *cpu = &cpus[number];

@@ -69,6 +69,9 @@ unsigned hardware_page(uint64_t va);
 unsigned hardware_possible(unsigned cpu, uint64_t va, uint64_t *entries, unsigned max);
 /* Whether a walk for @va that starts now on this CPU may find nothing. */
 bool hardware_may_fault(uint64_t va);
+/* This CPU has translated @va by @entry: what depends on that comes after what was published with the entry, once an
+ * acquire fence says so. */
+void hardware_observe(uint64_t va, uint64_t entry);
 /* Whether @cpu's walker may still enter @table: in the loaded root's tag. */
 bool hardware_may_walk(unsigned cpu, unsigned table);
 /* Another space's translation that @cpu may use for a page of the loaded one, if its tag was kept too long. */

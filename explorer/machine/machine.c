@@ -46,7 +46,7 @@ static struct {
 } state[EX_CPUS_MAX];
 static KTLB_ALIGNED(KTLB_CACHE_LINE) unsigned char memory[8192];
 
-enum { FRAMES_ID = 2000, ROOTS_ID = 2001 };
+enum { FRAMES_ID = 2000, ROOTS_ID = 2001, RELAX_OF = 2100 };
 
 void hardware_panic(const char *rule)
 {
@@ -164,6 +164,9 @@ static void check_arrival(void)
 
 /* ---- frames ---- */
 
+/* What came before the frames were freed: the allocator orders its callers, as a lock would. */
+static const struct ex_view *freed;
+
 static struct machine_frame *take_frame(enum frame_state kind)
 {
     if (ex_running())
@@ -173,8 +176,11 @@ static struct machine_frame *take_frame(enum frame_state kind)
             about[i].state = kind;
             /* Who finds the frame through a new page-table entry is ordered behind what was done to it before, by the
              * dependency of an access on its translation. A new life says the same. */
-            if (ex_running())
+            if (ex_running()) {
                 ex_forget(&hardware_frame[i], sizeof(hardware_frame[i]));
+                if (freed)
+                    ex_view_acquire(freed);
+            }
             return &frames[i];
         }
     return NULL;
@@ -213,6 +219,7 @@ void machine_frame_free(struct ktlb_node *list)
         } else {
             machine_scribble(&hardware_frame[number], 1, MACHINE_POISON | number);
         }
+        freed = ex_view_join(freed, ex_view_current());
         about[number].state = FREE;
     }
 }
@@ -474,7 +481,9 @@ static uint64_t translate(uint64_t va)
     count = hardware_possible(cpu, va, entries, ENTRIES_MAX);
     if (hardware_may_fault(va))
         entries[count++] = 0;
-    return entries[count > 1 ? ex_choose(count, "which translation") : 0];
+    entries[0] = entries[count > 1 ? ex_choose(count, "which translation") : 0];
+    hardware_observe(va, entries[0]);
+    return entries[0];
 }
 
 bool machine_load(uint64_t va, uint64_t *value)
@@ -508,9 +517,19 @@ unsigned machine_cpu(void)
     return ktlb_port_cpu();
 }
 
+static bool looking;
+
+void machine_waits_by_looking(bool look)
+{
+    looking = look;
+}
+
 void machine_relax(void)
 {
-    ex_relax();
+    if (!looking)
+        ex_relax();
+    else
+        ex_event(RELAX_OF + hardware_cpu(), false, "relaxes");
 }
 
 uint64_t machine_clock(void)
@@ -635,6 +654,8 @@ void machine_reset(unsigned cpus)
     memset(table_used, 0, sizeof(table_used));
     memset(root_used, 0, sizeof(root_used));
     memset(&work, 0, sizeof(work));
+    freed = NULL;
+    looking = false;
     for (unsigned i = 0; i < FRAMES; i++) {
         frames[i] = (struct machine_frame){.number = i};
         hardware_frame[i] = MACHINE_POISON | i;

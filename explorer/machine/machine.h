@@ -15,6 +15,9 @@ void machine_regions(void);
 /* Plain stores, seen by the race check: what the host does with a page it takes for its own. In cases.c. */
 void machine_scribble(uint64_t *words, unsigned count, uint64_t value);
 
+/* machine_relax is a look and no more: for scenarios, which count the turns of some waits. Not for exhaustive search. */
+void machine_waits_by_looking(bool looking);
+
 /* The rest of a CPU's life: take interrupts. */
 void machine_idle(void);
 /* The same, doing what machine_run asks / end that. For scenarios; CPU 0 is the one that asks. */

@@ -7,6 +7,14 @@
 #include "cases.h"
 #include "machine.h"
 
+/* Which table: the small cases, or the scenarios (see rules.mk). */
+#ifdef EXPLORE_CASES
+#define EXPLORE_CASE_COUNT scenario_case_count
+#else
+#define EXPLORE_CASES cases
+#define EXPLORE_CASE_COUNT case_count
+#endif
+
 /* EXPLORE_HARDWARE=QUIRK: on a processor that does less than its manual says (see hardware.h). */
 int main(int argc, char **argv)
 {
@@ -17,5 +25,5 @@ int main(int argc, char **argv)
         return 2;
     }
     machine_regions();
-    return ex_main(argc, argv, cases, case_count);
+    return ex_main(argc, argv, EXPLORE_CASES, EXPLORE_CASE_COUNT);
 }
