@@ -2,7 +2,7 @@
  * batch.c - one initiator's work: gather, dispatch, wait, give the pages back.
  *
  * Invariants: from dispatch to the last answer the request does not change; a page goes back only when every target
- * has answered for this very batch, or has left and flushed.
+ * has answered for this very batch, or has left.
  */
 #include "internal.h"
 

@@ -92,12 +92,6 @@ KTLB_INLINE bool ktlb_rmw_cas_relaxed_u32(struct ktlb_u32 *word, uint32_t *expec
                                        __ATOMIC_RELAXED);
 }
 
-KTLB_INLINE bool ktlb_rmw_cas_acquire_u32(struct ktlb_u32 *word, uint32_t *expected, uint32_t value)
-{
-    return __atomic_compare_exchange_n(&word->value, expected, value, false, __ATOMIC_ACQUIRE,
-                                       __ATOMIC_ACQUIRE);
-}
-
 KTLB_INLINE bool ktlb_rmw_cas_acq_rel_u32(struct ktlb_u32 *word, uint32_t *expected, uint32_t value)
 {
     return __atomic_compare_exchange_n(&word->value, expected, value, false, __ATOMIC_ACQ_REL,
@@ -131,11 +125,6 @@ KTLB_INLINE uint64_t ktlb_rmw_or_relaxed(struct ktlb_u64 *word, uint64_t value)
     return __atomic_fetch_or(&word->value, value, __ATOMIC_RELAXED);
 }
 
-KTLB_INLINE uint64_t ktlb_rmw_or_release(struct ktlb_u64 *word, uint64_t value)
-{
-    return __atomic_fetch_or(&word->value, value, __ATOMIC_RELEASE);
-}
-
 KTLB_INLINE uint64_t ktlb_rmw_and_relaxed(struct ktlb_u64 *word, uint64_t value)
 {
     return __atomic_fetch_and(&word->value, value, __ATOMIC_RELAXED);
@@ -156,30 +145,9 @@ KTLB_INLINE uint64_t ktlb_rmw_add_release(struct ktlb_u64 *word, uint64_t value)
     return __atomic_fetch_add(&word->value, value, __ATOMIC_RELEASE);
 }
 
-KTLB_INLINE uint64_t ktlb_rmw_exchange_relaxed(struct ktlb_u64 *word, uint64_t value)
-{
-    return __atomic_exchange_n(&word->value, value, __ATOMIC_RELAXED);
-}
-
-KTLB_INLINE uint64_t ktlb_rmw_exchange_acquire(struct ktlb_u64 *word, uint64_t value)
-{
-    return __atomic_exchange_n(&word->value, value, __ATOMIC_ACQUIRE);
-}
-
-KTLB_INLINE uint64_t ktlb_rmw_exchange_release(struct ktlb_u64 *word, uint64_t value)
-{
-    return __atomic_exchange_n(&word->value, value, __ATOMIC_RELEASE);
-}
-
 KTLB_INLINE uint64_t ktlb_rmw_exchange_acq_rel(struct ktlb_u64 *word, uint64_t value)
 {
     return __atomic_exchange_n(&word->value, value, __ATOMIC_ACQ_REL);
-}
-
-KTLB_INLINE bool ktlb_rmw_cas_relaxed(struct ktlb_u64 *word, uint64_t *expected, uint64_t value)
-{
-    return __atomic_compare_exchange_n(&word->value, expected, value, false, __ATOMIC_RELAXED,
-                                       __ATOMIC_RELAXED);
 }
 
 KTLB_INLINE bool ktlb_rmw_cas_acquire(struct ktlb_u64 *word, uint64_t *expected, uint64_t value)
