@@ -20,6 +20,8 @@ void ktlb_batch_init(struct ktlb_batch *batch, struct ktlb_space *space)
     batch->pages = NULL;
     batch->pages_end = &batch->pages;
     batch->state = KTLB_BATCH_OPEN;
+    batch->line = 0;
+    batch->posted = false;
 }
 
 /* ---- gathering ---- */
@@ -156,21 +158,18 @@ static void find_targets(struct ktlb_cpu *self, struct ktlb_batch *batch)
 static void post_to_targets(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
     struct ktlb_cpuset kick = {{0}};
-    unsigned targets = 0, kicks = 0;
 
-    KTLB_CPUSET_EACH(cpu, &batch->waiting) {
-        targets++;
-        if (ktlb_machine.protocol->post(cpu, batch)) {
-            ktlb_cpuset_add(&kick, cpu);
-            kicks++;
-        }
+    if (ktlb_cpuset_empty(&batch->waiting)) {
+        KTLB_COUNT(self, no_target, 1);
+        return;
     }
-    if (kicks)
+    KTLB_PROTOCOL_FUNCTION(post)(self, batch, &kick);
+    batch->posted = true;
+    if (!ktlb_cpuset_empty(&kick))
         ktlb_port_ipi(&kick);
-    KTLB_COUNT(self, no_target, targets == 0);
-    KTLB_COUNT(self, targets, targets);
-    KTLB_COUNT(self, interrupts, kicks);
-    KTLB_COUNT(self, interrupts_saved, targets - kicks);
+    KTLB_COUNT(self, targets, ktlb_cpuset_count(&batch->waiting));
+    KTLB_COUNT(self, interrupts, ktlb_cpuset_count(&kick));
+    KTLB_COUNT(self, interrupts_saved, ktlb_cpuset_count(&batch->waiting) - ktlb_cpuset_count(&kick));
 }
 
 void ktlb_batch_dispatch(struct ktlb_batch *batch)
@@ -205,7 +204,7 @@ static bool target_answered(const struct ktlb_batch *batch, unsigned cpu)
 {
     const struct ktlb_u32 *online = &ktlb_machine.cpu[cpu].online;
 
-    if (ktlb_machine.protocol->acked(batch, cpu))
+    if (KTLB_PROTOCOL_FUNCTION(acked)(batch, cpu))
         return true;
     if (KTLB_LIKELY(ktlb_load_relaxed_u32(online)))
         return false;
@@ -220,7 +219,13 @@ static bool all_answered(struct ktlb_batch *batch)
     KTLB_CPUSET_EACH(cpu, &batch->waiting)
         if (target_answered(batch, cpu))
             ktlb_cpuset_remove(&batch->waiting, cpu);
-    return ktlb_cpuset_empty(&batch->waiting);
+    if (!ktlb_cpuset_empty(&batch->waiting))
+        return false;
+    if (batch->posted) {
+        batch->posted = false;
+        KTLB_PROTOCOL_FUNCTION(finish)(batch);
+    }
+    return true;
 }
 
 bool ktlb_batch_done(struct ktlb_batch *batch)

@@ -21,7 +21,16 @@ struct ktlb_cpu *ktlb_cpu_self(void)
 
 /* ---- set-up ---- */
 
-static const struct ktlb_protocol *const protocols[] = {&ktlb_mailbox};
+/* The default first. Bound to one at build time, this is that one alone. */
+static const struct ktlb_protocol *const protocols[] = {
+#ifdef KTLB_PROTOCOL
+    &KTLB_PROTOCOL_PASTE(ktlb_, KTLB_PROTOCOL, ),
+#else
+#define X(name) &ktlb_##name,
+    KTLB_PROTOCOLS_EACH(X)
+#undef X
+#endif
+};
 
 static bool same_text(const char *a, const char *b)
 {
@@ -229,6 +238,8 @@ void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request)
     } else if (request->generation - slot->clean > 64) {
         catch_up(self);
         KTLB_COUNT(self, caught_up, 1);
+    } else if (request->op[0].count == KTLB_ALL) {
+        catch_up(self); /* the same flush, which leaves nothing to do for what else is posted here */
     } else {
         execute_ops(self, request);
         slot_note(slot, request->generation);
@@ -253,7 +264,7 @@ static bool serve(bool interrupted)
     ktlb_irq irq = ktlb_port_irq_save();
     struct ktlb_cpu *self = ktlb_cpu_self();
     /* Away, this CPU must not look at what is posted: its initiators have stopped waiting. */
-    bool any = ktlb_load_relaxed_u32(&self->online) && ktlb_machine.protocol->serve(self);
+    bool any = ktlb_load_relaxed_u32(&self->online) && KTLB_PROTOCOL_FUNCTION(serve)(self);
 
     KTLB_COUNT(self, ipis, interrupted);
     KTLB_COUNT(self, ipis_idle, interrupted && !any);
@@ -268,7 +279,7 @@ void ktlb_ipi(void)
 
 bool ktlb_poll(void)
 {
-    return ktlb_machine.protocol->pending(ktlb_cpu_self()) && serve(false);
+    return KTLB_PROTOCOL_FUNCTION(pending)(ktlb_cpu_self()) && serve(false);
 }
 
 /* ---- switching ---- */
@@ -386,11 +397,11 @@ void ktlb_cpu_online(void)
     /* [F3]. Pairs with [F1]: an initiator that did not see this CPU has its page-table changes seen by the flush below.
      * Pairs with [F4] in sync: an initiator that gave up on this CPU has its request seen, and marked, by forget(). */
     ktlb_fence_seq_cst();
-    ktlb_machine.protocol->forget(self);
+    KTLB_PROTOCOL_FUNCTION(forget)(self);
     /* After joining and after looking at what is posted, so that whatever refills an entry from here on reads tables that
      * have the changes of everyone who will not wait, or whose request is acknowledged unread. */
     flush_machine(self);
-    ktlb_machine.protocol->serve(self);
+    KTLB_PROTOCOL_FUNCTION(serve)(self);
     ktlb_port_irq_restore(irq);
 }
 
@@ -402,7 +413,7 @@ void ktlb_cpu_offline(void)
     KTLB_ASSERT(ktlb_load_relaxed_u32(&self->online), "a CPU is online before it goes offline");
     KTLB_ASSERT(self->loaded == &ktlb_kernel && !self->next, "a CPU loads the kernel's root before it goes offline");
     ktlb_space_leave(&ktlb_kernel.active, self->number);
-    ktlb_machine.protocol->serve(self);
+    KTLB_PROTOCOL_FUNCTION(serve)(self);
     /* Release: who sees this stops waiting for this CPU, and may take it that it has done what it ever will with the kernel's
      * translations, and that nothing posted is being read any more. Pairs with the acquire in target_answered. */
     ktlb_store_release_u32(&self->online, 0);

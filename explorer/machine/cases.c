@@ -15,6 +15,7 @@
 
 static struct machine_space *one, *two;
 static struct ktlb_batch batches[EX_CPUS_MAX][4];
+static struct ktlb_u32 handed_over;
 
 void machine_scribble(uint64_t *words, unsigned count, uint64_t value)
 {
@@ -39,6 +40,7 @@ static void load_on(unsigned cpu, struct machine_space *space)
 static void fresh(unsigned cpus)
 {
     machine_reset(cpus);
+    ktlb_store_relaxed_u32(&handed_over, 0);
     one = machine_space_create();
     two = machine_space_create();
     for (unsigned page = 0; page < 4; page++)
@@ -328,6 +330,24 @@ static void asks_without_waiting(unsigned cpu)
 }
 TWO(asks_without_waiting, just_there)
 
+/* Dispatched here, waited for there; here the next one is dispatched meanwhile, in the place of the first or beside it. */
+static void hands_over(unsigned cpu)
+{
+    start(&batches[cpu][0], one, USER(0), 0);
+    ktlb_store_release_u32(&handed_over, 1);
+    start(&batches[cpu][1], one, USER(1), 0);
+    finish(&batches[cpu][1]);
+}
+
+static void waits_for_the_other(void)
+{
+    while (!ktlb_load_acquire_u32(&handed_over))
+        machine_relax();
+    finish(&batches[0][0]);
+    machine_idle();
+}
+TWO(hands_over, waits_for_the_other)
+
 /* Disjoint pages, more than a batch keeps apart; and more strides than it counts. */
 static void disjoint(unsigned cpu)
 {
@@ -529,6 +549,7 @@ const struct ex_case cases[] = {
     CASE("in-flight-full-switch", 2, second_in_one, many_in_flight_switches_to_two, "P2: more than there are slots"),
     CASE("in-flight-kernel", 2, both_in_one, many_in_flight_mixed_just_there, "P2: the last for the kernel's half"),
     CASE("done", 2, both_in_one, asks_without_waiting_just_there, "P2: asking instead of waiting"),
+    CASE("hand-over", 2, both_in_one, hands_over_waits_for_the_other, "P2: dispatched on one CPU, synced on another"),
     CASE("disjoint", 2, both_in_one, disjoint_just_there, "P1: more pages than a batch keeps apart"),
     CASE("merge", 2, both_in_one, merge_just_there, "P1: small pages become a huge one"),
     CASE("from-elsewhere", 2, second_in_two_was_in_one, unmap_in_two_goes_and_returns, "P1: the initiator is in neither"),

@@ -14,6 +14,12 @@
 #ifndef KTLB_MAILBOX_SLOTS
 #define KTLB_MAILBOX_SLOTS 2
 #endif
+#ifndef KTLB_DOORBELL_LINES
+#define KTLB_DOORBELL_LINES 2
+#endif
+#ifndef KTLB_SCOREBOARD_LINES
+#define KTLB_SCOREBOARD_LINES 1
+#endif
 #define KTLB_STALL_SPINS (1u << 30) /* time does not pass here: a wait that cannot end is reported as a deadlock */
 #define KTLB_STATS 0
 

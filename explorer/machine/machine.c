@@ -45,6 +45,7 @@ static struct {
     bool online;
 } state[EX_CPUS_MAX];
 static KTLB_ALIGNED(KTLB_CACHE_LINE) unsigned char memory[8192];
+const char *machine_protocol;
 
 enum { FRAMES_ID = 2000, ROOTS_ID = 2001, RELAX_OF = 2100 };
 
@@ -645,7 +646,8 @@ extern char __start_ktlb_data[] __attribute__((weak)), __stop_ktlb_data[] __attr
 void machine_reset(unsigned cpus)
 {
     struct ktlb_config config = {
-        .cpus = cpus, .asids = hardware_tags ? 2 : 0, .memory = memory, .memory_size = sizeof(memory)};
+        .cpus = cpus, .asids = hardware_tags ? 2 : 0, .protocol = machine_protocol,
+        .memory = memory, .memory_size = sizeof(memory)};
     enum ktlb_status status;
 
     hardware_reset(cpus);

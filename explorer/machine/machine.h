@@ -7,6 +7,9 @@
 #include "hardware.h"
 #include "scenarios/machine.h"
 
+/* Which protocol the library is set up with; NULL: its default. => Before the search. */
+extern const char *machine_protocol;
+
 /* A fresh machine with all its CPUs online and nothing mapped. => From a case's setup. */
 void machine_reset(unsigned cpus);
 /* Tell the runtime what has to be put back before every execution. => Once, before the search. */

@@ -1,5 +1,6 @@
 /*
  * main.c - the program: the library's cases under the explorer's command line (--help says what it can do).
+ * PROTOCOL=name in the environment chooses the protocol.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "explore: EXPLORE_HARDWARE=%s: no such quirk (see hardware.h)\n", quirk);
         return 2;
     }
+    machine_protocol = getenv("PROTOCOL");
     machine_regions();
     return ex_main(argc, argv, EXPLORE_CASES, EXPLORE_CASE_COUNT);
 }

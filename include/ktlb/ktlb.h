@@ -68,6 +68,9 @@ struct ktlb_batch {
     struct ktlb_node *pages;
     struct ktlb_node **pages_end;
     uint32_t state; /* enum ktlb_batch_state */
+    bool posted;    /* to the protocol, which is owed a word when all have answered */
+    /* The protocol's own: what the batch holds of it, and what each target's answer is recognised by. */
+    uint32_t line;
     uint32_t ticket[KTLB_CPUS_MAX];
 };
 
@@ -83,7 +86,7 @@ enum ktlb_status {
 struct ktlb_config {
     unsigned cpus;        /* CPU numbers run from 0 to cpus - 1 */
     unsigned asids;       /* tagged spaces a CPU keeps, 2 to KTLB_ASIDS_MAX; 0: entries carry no tag (no PCID) */
-    const char *protocol; /* "mailbox"; NULL: the default */
+    const char *protocol; /* "doorbell", "mailbox", "scoreboard"; NULL: the first */
     void *memory;         /* aligned to KTLB_CACHE_LINE, the library's for good, given to no one else */
     size_t memory_size;   /* bytes */
 };

@@ -19,7 +19,7 @@
     X(interrupts_saved, "requests posted to a CPU that had an interrupt under way already")        \
     X(interrupts_again, "interrupts sent once more after a stall")                                 \
     X(widened_limit, "batches that became the whole space: too many strides")                      \
-    X(overflows, "requests that found a mailbox full and widened to the space")                    \
+    X(overflows, "requests that found no room and widened to the space")                    \
     X(served, "requests served for other CPUs")                                                    \
     X(already_clean, "requests and local flushes skipped: an earlier flush had covered them")      \
     X(not_loaded, "requests for a space that had left this CPU meanwhile")                         \

@@ -29,12 +29,12 @@ static struct mailbox *mailboxes;
 static struct ktlb_request forgotten;
 #define FORGOTTEN (&forgotten)
 
-static size_t memory_size(unsigned cpus)
+size_t ktlb_mailbox_memory_size(unsigned cpus)
 {
     return cpus * sizeof(struct mailbox);
 }
 
-static void init(void *memory, unsigned cpus)
+void ktlb_mailbox_init(void *memory, unsigned cpus)
 {
     mailboxes = (struct mailbox *)memory;
     for (unsigned i = 0; i < cpus; i++)
@@ -65,7 +65,8 @@ static bool take_place(struct mailbox *box, uint32_t *place)
     return true;
 }
 
-static bool post(unsigned target, struct ktlb_batch *batch)
+/* True: the target has to be interrupted. */
+static bool post_to(struct ktlb_cpu *self, struct ktlb_batch *batch, unsigned target)
 {
     struct mailbox *box = &mailboxes[target];
     uint32_t place;
@@ -80,14 +81,21 @@ static bool post(unsigned target, struct ktlb_batch *batch)
 
         /* Relaxed likewise: [F1] is between the page-table changes and the count. Pairs with the acquire in serve_widened. */
         batch->ticket[target] = ticket(kind, ktlb_rmw_add_relaxed_u32(&box->asked[kind], 1) + 1);
-        KTLB_COUNT(ktlb_cpu_self(), overflows, 1);
+        KTLB_COUNT(self, overflows, 1);
     }
     /* Release, pairs with the acquire in serve: whoever takes the interrupt back to 0 sees what was posted before it
      * was set, by us or by those who found it set. */
     return ktlb_rmw_exchange_release_u32(&box->interrupted, 1) == 0;
 }
 
-static bool acked(const struct ktlb_batch *batch, unsigned target)
+void ktlb_mailbox_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct ktlb_cpuset *kick)
+{
+    KTLB_CPUSET_EACH(cpu, &batch->waiting)
+        if (post_to(self, batch, cpu))
+            ktlb_cpuset_add(kick, cpu);
+}
+
+bool ktlb_mailbox_acked(const struct ktlb_batch *batch, unsigned target)
 {
     uint32_t mine = batch->ticket[target];
     /* Acquire, pairs with the release in serve_queue and serve_widened: the invalidation happened before. */
@@ -96,7 +104,12 @@ static bool acked(const struct ktlb_batch *batch, unsigned target)
     return (int32_t)((served << 2) - (mine & ~UINT32_C(3))) >= 0;
 }
 
-static bool pending(const struct ktlb_cpu *self)
+void ktlb_mailbox_finish(struct ktlb_batch *batch)
+{
+    (void)batch;
+}
+
+bool ktlb_mailbox_pending(const struct ktlb_cpu *self)
 {
     return ktlb_load_relaxed_u32(&mailboxes[self->number].interrupted);
 }
@@ -133,7 +146,7 @@ static uint32_t serve_widened(struct ktlb_cpu *self, struct mailbox *box, enum k
     return count;
 }
 
-static bool serve(struct ktlb_cpu *self)
+bool ktlb_mailbox_serve(struct ktlb_cpu *self)
 {
     struct mailbox *box = &mailboxes[self->number];
     uint32_t count;
@@ -148,7 +161,7 @@ static bool serve(struct ktlb_cpu *self)
 }
 
 /* Every slot, not only those up to the first gap: what lies behind a gap would be read when the gap is filled. */
-static void forget(struct ktlb_cpu *self)
+void ktlb_mailbox_forget(struct ktlb_cpu *self)
 {
     struct mailbox *box = &mailboxes[self->number];
 
@@ -157,13 +170,4 @@ static void forget(struct ktlb_cpu *self)
             ktlb_store_relaxed_pointer(&box->slot[i], FORGOTTEN);
 }
 
-const struct ktlb_protocol ktlb_mailbox = {
-    .name = "mailbox",
-    .memory_size = memory_size,
-    .init = init,
-    .post = post,
-    .acked = acked,
-    .pending = pending,
-    .serve = serve,
-    .forget = forget,
-};
+KTLB_PROTOCOL_DEFINE(mailbox);

@@ -19,6 +19,7 @@ void (*fake_wait_hook)(void);
 void (*fake_invlpg_hook)(void);
 struct fake_event fake_log[4096];
 unsigned fake_logged;
+const char *fake_protocol;
 
 jmp_buf fake_panic;
 bool fake_panic_expected;
@@ -157,7 +158,8 @@ uint32_t ktlb_x86_cpuid_ebx(uint32_t leaf)
 
 void fake_boot(unsigned cpus, unsigned asids)
 {
-    struct ktlb_config config = {.cpus = cpus, .asids = asids, .memory = memory, .memory_size = sizeof(memory)};
+    struct ktlb_config config = {.cpus = cpus, .asids = asids, .protocol = fake_protocol,
+                                 .memory = memory, .memory_size = sizeof(memory)};
 
     fake_cpu = 0;
     fake_masked = 0;
@@ -250,4 +252,30 @@ uint64_t fake_stat(unsigned cpu, size_t offset)
 
     ktlb_stats_read(cpu, &stats);
     return *(uint64_t *)((char *)&stats + offset);
+}
+
+void fake_post(struct ktlb_batch *batch, unsigned target)
+{
+    struct ktlb_cpuset kick = {{0}};
+
+    ktlb_cpuset_add(&batch->waiting, target);
+    batch->state = KTLB_BATCH_SENT;
+    batch->posted = true;
+    ktlb_machine.protocol->post(ktlb_cpu_self(), batch, &kick);
+}
+
+bool fake_acked(const struct ktlb_batch *batch, unsigned target)
+{
+    return ktlb_machine.protocol->acked(batch, target);
+}
+
+void fake_dispatch(struct ktlb_batch *batch, struct ktlb_space *space, unsigned cpu, uint64_t page)
+{
+    unsigned before = fake_cpu;
+
+    fake_cpu = cpu;
+    ktlb_batch_init(batch, space);
+    ktlb_batch_add(batch, ktlb_op_range(page * 4096, 4096, 12, space == &ktlb_kernel ? KTLB_GLOBAL : 0));
+    ktlb_batch_dispatch(batch);
+    fake_cpu = before;
 }

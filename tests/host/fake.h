@@ -58,6 +58,33 @@ bool fake_did(unsigned cpu, enum fake_kind kind, uint64_t value);
 uint64_t fake_stat(unsigned cpu, size_t offset);
 #define STAT(cpu, name) fake_stat(cpu, offsetof(struct ktlb_stats, name))
 
+/* The protocol in use, and a group of tests under each in turn. */
+extern const char *fake_protocol;
+#define FAKE_RUN(tests)                                                                      \
+    do {                                                                                           \
+        static const char *const protocols[] = {KTLB_PROTOCOLS_EACH(FAKE_PROTOCOL_NAME)};          \
+        int failed = 0;                                                                            \
+                                                                                                   \
+        for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]); i++) {                    \
+            fake_protocol = protocols[i];                                                          \
+            failed += cmocka_run_group_tests_name(fake_protocol, tests, NULL, NULL);               \
+        }                                                                                          \
+        return failed;                                                                             \
+    } while (0)
+#define FAKE_PROTOCOL_NAME(name) #name,
+/* The same under one of them. */
+#define FAKE_RUN_WITH(name, tests)                                                                 \
+    do {                                                                                           \
+        fake_protocol = name;                                                                      \
+        return cmocka_run_group_tests_name(name, tests, NULL, NULL);                               \
+    } while (0)
+
+/* Post @batch by hand to @target, found in the set just before it left. */
+void fake_post(struct ktlb_batch *batch, unsigned target);
+bool fake_acked(const struct ktlb_batch *batch, unsigned target);
+/* Dispatch an op for one page from @cpu. */
+void fake_dispatch(struct ktlb_batch *batch, struct ktlb_space *space, unsigned cpu, uint64_t page);
+
 /* Run @statement, which must end in the assertion whose rule contains @text. */
 extern jmp_buf fake_panic;
 extern bool fake_panic_expected;

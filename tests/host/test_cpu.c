@@ -328,9 +328,7 @@ static void posted_after_leaving_is_never_read(void **state)
     fake_cpu = 1;
     ktlb_cpu_offline();
     fake_cpu = 0;
-    ktlb_cpuset_add(&batch.waiting, 1);
-    batch.state = KTLB_BATCH_SENT;
-    ktlb_mailbox.post(1, &batch);
+    fake_post(&batch, 1);
     assert_true(ktlb_batch_done(&batch));
     ktlb_batch_sync(&batch);
     batch.request.space = (struct ktlb_space *)1; /* a crash, if read */
@@ -369,5 +367,5 @@ int main(void)
         cmocka_unit_test_setup(posted_after_leaving_is_never_read, start),
     };
 
-    return cmocka_run_group_tests_name("cpu", tests, NULL, NULL);
+    FAKE_RUN(tests);
 }

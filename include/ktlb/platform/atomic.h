@@ -125,6 +125,11 @@ KTLB_INLINE uint64_t ktlb_rmw_or_relaxed(struct ktlb_u64 *word, uint64_t value)
     return __atomic_fetch_or(&word->value, value, __ATOMIC_RELAXED);
 }
 
+KTLB_INLINE uint64_t ktlb_rmw_or_release(struct ktlb_u64 *word, uint64_t value)
+{
+    return __atomic_fetch_or(&word->value, value, __ATOMIC_RELEASE);
+}
+
 KTLB_INLINE uint64_t ktlb_rmw_and_relaxed(struct ktlb_u64 *word, uint64_t value)
 {
     return __atomic_fetch_and(&word->value, value, __ATOMIC_RELAXED);
@@ -143,6 +148,16 @@ KTLB_INLINE uint64_t ktlb_rmw_add_relaxed(struct ktlb_u64 *word, uint64_t value)
 KTLB_INLINE uint64_t ktlb_rmw_add_release(struct ktlb_u64 *word, uint64_t value)
 {
     return __atomic_fetch_add(&word->value, value, __ATOMIC_RELEASE);
+}
+
+KTLB_INLINE uint64_t ktlb_rmw_exchange_relaxed(struct ktlb_u64 *word, uint64_t value)
+{
+    return __atomic_exchange_n(&word->value, value, __ATOMIC_RELAXED);
+}
+
+KTLB_INLINE uint64_t ktlb_rmw_exchange_acquire(struct ktlb_u64 *word, uint64_t value)
+{
+    return __atomic_exchange_n(&word->value, value, __ATOMIC_ACQUIRE);
 }
 
 KTLB_INLINE uint64_t ktlb_rmw_exchange_acq_rel(struct ktlb_u64 *word, uint64_t value)

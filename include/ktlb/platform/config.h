@@ -52,6 +52,35 @@
 #define KTLB_MAILBOX_SLOTS 8
 #endif
 
+/* How many requests one CPU has under way on the scoreboard, each to any number of targets, before further ones widen
+ * to the space. guess: a thread, an interrupt above it, and one that is late. */
+#ifndef KTLB_SCOREBOARD_LINES
+#define KTLB_SCOREBOARD_LINES 3
+#endif
+
+/* How many requests the whole machine has under way at the doorbells, each to any number of targets, and how many places a
+ * CPU looks at for a free one before it widens to the space. guess: two per CPU of a machine of fifteen; a failed look is
+ * a cache line of somebody else's. */
+#ifndef KTLB_DOORBELL_LINES
+#define KTLB_DOORBELL_LINES 30
+#endif
+#ifndef KTLB_DOORBELL_TRIES
+#define KTLB_DOORBELL_TRIES 4
+#endif
+
+/* KTLB_PROTOCOL: undefined, and ktlb_config.protocol chooses at run time; or the name of one protocol, without quotes,
+ * which is then called directly, and the only one there is. */
+#ifdef KTLB_PROTOCOL
+#define KTLB_PROTOCOL_IS_doorbell 1
+#define KTLB_PROTOCOL_IS_mailbox 1
+#define KTLB_PROTOCOL_IS_scoreboard 1
+#define KTLB_PROTOCOL_IS_ANY(name) KTLB_PROTOCOL_IS(name)
+#define KTLB_PROTOCOL_IS(name) KTLB_PROTOCOL_IS_##name
+#if !KTLB_PROTOCOL_IS_ANY(KTLB_PROTOCOL)
+#error "KTLB_PROTOCOL: doorbell, mailbox, scoreboard"
+#endif
+#endif
+
 /* How many turns of the waiting loop pass before the port hears of a stall, and between one report and
  * the next. guess: a turn is some tens of cycles, so this is in the order of a second. */
 #ifndef KTLB_STALL_SPINS
@@ -93,6 +122,15 @@
 #endif
 #if KTLB_MAILBOX_SLOTS < 1 || KTLB_MAILBOX_SLOTS > 64 || (KTLB_MAILBOX_SLOTS & (KTLB_MAILBOX_SLOTS - 1))
 #error "KTLB_MAILBOX_SLOTS: a power of two, 1 to 64"
+#endif
+#if KTLB_SCOREBOARD_LINES < 1 || KTLB_SCOREBOARD_LINES > 64
+#error "KTLB_SCOREBOARD_LINES: 1 to 64"
+#endif
+#if KTLB_DOORBELL_LINES < 1 || KTLB_DOORBELL_LINES > 30
+#error "KTLB_DOORBELL_LINES: 1 to 30"
+#endif
+#if KTLB_DOORBELL_TRIES < 1 || KTLB_DOORBELL_TRIES > 30
+#error "KTLB_DOORBELL_TRIES: 1 to 30"
 #endif
 #if KTLB_STALL_SPINS < 16 || KTLB_STALL_SPINS > 0xffffffff
 #error "KTLB_STALL_SPINS: 16 to 2^32 - 1"

@@ -1,0 +1,307 @@
+/*
+ * test_protocol.c - goal: under every protocol, no request is lost, none is acknowledged by the service of another, and
+ * whatever finds no room is still executed.
+ */
+#include "fake.h"
+
+#define PAGE UINT64_C(4096)
+#define MANY 40 /* batches: more than any protocol has room for */
+
+static struct ktlb_space space, other;
+
+static int start(void **state)
+{
+    (void)state;
+    fake_start(4, 6);
+    ktlb_space_init(&space);
+    ktlb_space_init(&other);
+    for (unsigned cpu = 0; cpu < 4; cpu++)
+        fake_switch(cpu, &space);
+    fake_log_clear();
+    return 0;
+}
+
+static struct ktlb_batch first, second;
+
+/* The service of the first is about to end: if it answered for the second, that one's entry would still be here. */
+static void second_is_not_answered_before_its_turn(void)
+{
+    if (fake_cpu == 3 && !fake_did(3, FAKE_INVLPG, 20 * PAGE))
+        assert_false(fake_acked(&second, 3));
+}
+
+/* CPU 3 is executing the first request; just now a second initiator posts its own. */
+static void post_in_the_middle(void)
+{
+    if (fake_cpu != 3)
+        return;
+    fake_invlpg_hook = second_is_not_answered_before_its_turn;
+    fake_dispatch(&second, &space, 1, 20);
+    fake_cpu = 3;
+    assert_true(fake_interrupt[3]); /* its own interrupt: the one under way was taken */
+    assert_false(fake_acked(&first, 3));
+    assert_false(fake_acked(&second, 3));
+}
+
+/* strat9's race (TRAPS 35): with one flag per target, the service of the first would acknowledge the second. */
+static void a_service_acknowledges_only_what_it_served(void **state)
+{
+    (void)state;
+    fake_dispatch(&first, &space, 0, 10);
+    fake_invlpg_hook = post_in_the_middle;
+    fake_take_interrupt(3);
+    fake_invlpg_hook = NULL;
+    fake_take_interrupts();
+    assert_true(fake_acked(&first, 3));
+    assert_true(fake_acked(&second, 3));
+    assert_true(fake_did(3, FAKE_INVLPG, 10 * PAGE));
+    assert_true(fake_did(3, FAKE_INVLPG, 20 * PAGE));
+    assert_false(fake_acked(&second, 0));
+}
+
+/* Each of two requests is acknowledged by its own service even if only one has been served so far. */
+static void two_initiators_are_served_at_once(void **state)
+{
+    struct ktlb_batch a, b;
+
+    (void)state;
+    fake_dispatch(&a, &space, 0, 1);
+    fake_dispatch(&b, &space, 1, 2);
+    fake_take_interrupt(3);
+    assert_true(fake_acked(&a, 3));
+    assert_true(fake_acked(&b, 3));
+    assert_false(fake_acked(&a, 2));
+    assert_false(fake_acked(&b, 2));
+    assert_true(fake_did(3, FAKE_INVLPG, 1 * PAGE));
+    assert_true(fake_did(3, FAKE_INVLPG, 2 * PAGE));
+}
+
+/* Theseus' race (TRAPS B2), and any stray interrupt: nothing to do means nothing done. */
+static void spurious_interrupts_change_nothing(void **state)
+{
+    struct ktlb_batch batch;
+
+    (void)state;
+    fake_dispatch(&batch, &space, 0, 1);
+    fake_log_clear();
+    for (unsigned i = 0; i < 5; i++) {
+        fake_cpu = 1;
+        ktlb_ipi();
+    }
+    fake_cpu = 0;
+    assert_int_equal(fake_count(1, FAKE_INVLPG), 1);
+    assert_int_equal(STAT(1, ipis), 5);
+    assert_int_equal(STAT(1, ipis_idle), 4);
+    assert_false(fake_acked(&batch, 2));
+    assert_false(fake_acked(&batch, 3));
+    assert_false(ktlb_batch_done(&batch));
+}
+
+static void a_poll_serves_without_the_interrupt(void **state)
+{
+    struct ktlb_batch batch;
+
+    (void)state;
+    fake_dispatch(&batch, &space, 0, 1);
+    fake_cpu = 1;
+    assert_true(ktlb_poll());
+    assert_false(ktlb_poll());
+    fake_interrupt[1] = true;
+    fake_cpu = 0;
+    fake_take_interrupt(1); /* the one under way finds nothing left */
+    assert_int_equal(STAT(1, ipis_idle), 1);
+    assert_true(fake_acked(&batch, 1));
+}
+
+static void wait_for_each_other(void)
+{
+    static bool inside;
+    static struct ktlb_batch crossing;
+
+    if (inside || fake_cpu != 0)
+        return;
+    inside = true;
+    /* CPU 1, interrupts masked too, is itself in the middle of one: it waits by serving. */
+    fake_cpu = 1;
+    ktlb_batch_init(&crossing, &space);
+    ktlb_batch_add(&crossing, ktlb_op_range(2 * PAGE, PAGE, 12, 0));
+    ktlb_batch_dispatch(&crossing);
+    ktlb_poll();
+    fake_interrupt[0] = fake_interrupt[1] = false; /* masked: never taken */
+    fake_cpu = 0;
+    inside = false;
+    fake_wait_hook = NULL;
+    fake_interrupt[2] = fake_interrupt[3] = true;
+    fake_take_interrupt(2);
+    fake_take_interrupt(3);
+}
+
+/* P5: two initiators with interrupts masked, each a target of the other, both get through by polling. */
+static void masked_initiators_serve_each_other(void **state)
+{
+    struct ktlb_batch batch;
+
+    (void)state;
+    fake_wait_hook = wait_for_each_other;
+    fake_dispatch(&batch, &space, 0, 1);
+    assert_null(ktlb_batch_sync(&batch));
+    assert_true(fake_did(1, FAKE_INVLPG, 1 * PAGE));
+    assert_int_equal(fake_stalls, 0);
+}
+
+/* What CPU 1 holds of page @page of the space is gone. */
+static bool dropped(uint64_t page)
+{
+    return fake_did(1, FAKE_INVLPG, page * PAGE) || fake_count(1, FAKE_CR3) || fake_count(1, FAKE_INVPCID);
+}
+
+static struct ktlb_batch many[MANY];
+
+/* From one CPU and from several, in flight together; each is answered, and by its own execution. */
+static void more_than_there_is_room_for(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < MANY; i++)
+        fake_dispatch(&many[i], &space, i % 3 ? 0 : 2, 100 + i);
+    fake_log_clear();
+    for (unsigned i = 0; i < MANY; i++)
+        assert_false(fake_acked(&many[i], 1));
+    fake_take_interrupt(1);
+    for (unsigned i = 0; i < MANY; i++) {
+        assert_true(fake_acked(&many[i], 1));
+        assert_false(fake_acked(&many[i], 3));
+        assert_true(dropped(100 + i));
+    }
+    fake_take_interrupts();
+    fake_cpu = 2;
+    fake_take_interrupt(0);
+    fake_cpu = 0;
+    for (unsigned i = MANY; i-- > 0;)
+        assert_null(ktlb_batch_sync(&many[i]));
+    assert_int_equal(fake_stalls, 0);
+}
+
+/* And the kernel's half among them: flushing the space is not enough for that. */
+static void no_room_for_the_kernel_either(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < MANY; i++)
+        fake_dispatch(&many[i], i == MANY - 1 ? &ktlb_kernel : &space, 0, 100 + i);
+    fake_log_clear();
+    fake_take_interrupt(1);
+    assert_true(fake_acked(&many[MANY - 1], 1));
+    assert_true(fake_count(1, FAKE_INVPCID));
+    fake_take_interrupts();
+    for (unsigned i = 0; i < MANY; i++)
+        assert_null(ktlb_batch_sync(&many[i]));
+}
+
+/* Nothing is claimed for a space that has left: its next load flushes. */
+static void no_room_and_the_space_has_left(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < MANY; i++)
+        fake_dispatch(&many[i], &space, 0, 100 + i);
+    fake_switch(1, &other);
+    fake_take_interrupt(1);
+    for (unsigned i = 0; i < MANY; i++)
+        assert_true(fake_acked(&many[i], 1));
+    assert_true(fake_switch(1, &space).flush);
+    fake_take_interrupts();
+    for (unsigned i = 0; i < MANY; i++)
+        ktlb_batch_sync(&many[i]);
+}
+
+/* Room that was given back is used again: nothing is widened when batches come one by one. */
+static void room_is_given_back(void **state)
+{
+    struct ktlb_batch batch;
+
+    (void)state;
+    for (unsigned i = 0; i < 3 * MANY; i++) {
+        fake_dispatch(&batch, &space, i % 4, i);
+        fake_cpu = i % 4;
+        fake_take_interrupts();
+        ktlb_batch_sync(&batch);
+        fake_cpu = 0;
+        assert_int_equal(STAT(i % 4, overflows), 0);
+        fake_logged = 0;
+    }
+}
+
+/* A target that left holds nothing up, and what its initiators leave behind is given to others. It is back, and must execute
+ * neither what was for it then nor what is there now for others. */
+static void back_among_reused_requests(void **state)
+{
+    struct ktlb_batch left, next;
+
+    (void)state;
+    fake_switch(3, &ktlb_kernel);
+    ktlb_batch_init(&left, &ktlb_kernel);
+    ktlb_batch_add(&left, ktlb_op_range(PAGE, PAGE, 12, KTLB_GLOBAL));
+    fake_cpu = 3;
+    ktlb_cpu_offline();
+    fake_cpu = 0;
+    fake_post(&left, 3);
+    assert_null(ktlb_batch_sync(&left));
+    for (unsigned i = 0; i < MANY; i++) {
+        fake_dispatch(&next, &space, 0, 200 + i);
+        fake_take_interrupts();
+        ktlb_batch_sync(&next);
+    }
+    fake_log_clear();
+    fake_cpu = 3;
+    ktlb_cpu_online();
+    assert_int_equal(fake_count(3, FAKE_INVPCID), 1);
+    assert_int_equal(fake_logged, 1);
+    fake_cpu = 0;
+    fake_dispatch(&next, &ktlb_kernel, 0, 7);
+    assert_false(fake_acked(&next, 3));
+    fake_take_interrupts();
+    assert_true(fake_did(3, FAKE_INVLPG, 7 * PAGE));
+    ktlb_batch_sync(&next);
+}
+
+static struct ktlb_batch outer, inner;
+
+/* An interrupt between dispatch and sync, or in the middle of serving, dispatches a batch of its own and waits for it. */
+static void interrupt_dispatches(void)
+{
+    if (fake_cpu != 0)
+        return;
+    fake_invlpg_hook = NULL;
+    fake_dispatch(&inner, &space, 0, 50);
+}
+
+static void an_interrupt_dispatches_too(void **state)
+{
+    (void)state;
+    fake_invlpg_hook = interrupt_dispatches; /* in the local flush of the outer one */
+    fake_dispatch(&outer, &space, 0, 40);
+    assert_false(ktlb_batch_done(&inner));
+    fake_log_clear();
+    fake_take_interrupt(1);
+    assert_true(dropped(40) && dropped(50));
+    fake_take_interrupts();
+    assert_null(ktlb_batch_sync(&inner));
+    assert_null(ktlb_batch_sync(&outer));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_service_acknowledges_only_what_it_served, start),
+        cmocka_unit_test_setup(two_initiators_are_served_at_once, start),
+        cmocka_unit_test_setup(spurious_interrupts_change_nothing, start),
+        cmocka_unit_test_setup(a_poll_serves_without_the_interrupt, start),
+        cmocka_unit_test_setup(masked_initiators_serve_each_other, start),
+        cmocka_unit_test_setup(more_than_there_is_room_for, start),
+        cmocka_unit_test_setup(no_room_for_the_kernel_either, start),
+        cmocka_unit_test_setup(no_room_and_the_space_has_left, start),
+        cmocka_unit_test_setup(room_is_given_back, start),
+        cmocka_unit_test_setup(back_among_reused_requests, start),
+        cmocka_unit_test_setup(an_interrupt_dispatches_too, start),
+    };
+
+    FAKE_RUN(tests);
+}

@@ -1,0 +1,2 @@
+/* bound.h - one protocol, called directly. */
+#define KTLB_PROTOCOL scoreboard
