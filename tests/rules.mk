@@ -1,6 +1,6 @@
 # Tests on the host: the library under cmocka with a recorded machine, and the option matrix.
 
-HOST_TESTS := op batch cpu protocol mailbox scoreboard doorbell misuse x86_64 pte
+HOST_TESTS := op batch cpu protocol mailbox scoreboard doorbell broadcast misuse x86_64 pte
 HOST_TEST_PROGRAMS := $(HOST_TESTS:%=$(BUILD)/tests/test_%)
 HOST_TEST_FLAGS := -std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-Iinclude -Isource -Itests/host -DKTLB_CONFIG_HEADER='"fake_config.h"' \

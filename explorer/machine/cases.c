@@ -459,6 +459,24 @@ static void two_initiators_and_a_switch(unsigned cpu)
     }
 }
 
+/* One of three leaves, and is interrupted for no reason of its own while the others go on. */
+static void three_in_one_and_strays(void)
+{
+    three_in_one();
+    hardware_stray(2, 1);
+}
+
+static void an_initiator_and_a_stranger(unsigned cpu)
+{
+    if (cpu == 0) {
+        unmap(one, USER(0), 0);
+        unmap(one, USER(1), 0);
+    } else if (cpu == 2) {
+        machine_switch(two, true);
+    }
+    machine_idle();
+}
+
 static void lazy_and_departing(unsigned cpu)
 {
     if (cpu == 0) {
@@ -561,6 +579,7 @@ const struct ex_case cases[] = {
      .idle = hardware_deliver},
     CASE("three-initiators", 3, third_in_one, two_initiators_one_target, "P2: two initiators, one target"),
     CASE("three-switch", 3, third_in_one, two_initiators_and_a_switch, "P4: two initiators, a target that switches"),
+    CASE("three-stranger", 3, three_in_one_and_strays, an_initiator_and_a_stranger, "P6: interrupts from nobody, after leaving"),
     CASE("three-lazy-offline", 3, three_in_one, lazy_and_departing, "P1 P2: a lazy and a departing target"),
     CASE("mixed", 4, four, mixed, "everything at once"),
 };

@@ -86,7 +86,7 @@ enum ktlb_status {
 struct ktlb_config {
     unsigned cpus;        /* CPU numbers run from 0 to cpus - 1 */
     unsigned asids;       /* tagged spaces a CPU keeps, 2 to KTLB_ASIDS_MAX; 0: entries carry no tag (no PCID) */
-    const char *protocol; /* "doorbell", "mailbox", "scoreboard"; NULL: the first */
+    const char *protocol; /* "doorbell", "mailbox", "scoreboard", "broadcast"; NULL: the first */
     void *memory;         /* aligned to KTLB_CACHE_LINE, the library's for good, given to no one else */
     size_t memory_size;   /* bytes */
 };

@@ -78,7 +78,8 @@ struct ktlb_protocol {
 #define KTLB_PROTOCOLS_EACH(X)                                                                     \
     X(doorbell)                                                                                    \
     X(mailbox)                                                                                     \
-    X(scoreboard)
+    X(scoreboard)                                                                                  \
+    X(broadcast)
 
 KTLB_PROTOCOLS_EACH(KTLB_PROTOCOL_DECLARE)
 

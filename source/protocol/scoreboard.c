@@ -136,13 +136,14 @@ static uint32_t *forgetting(struct row mine, const struct ktlb_cpu *self)
     return &mine.seen[self->number * PAIRS];
 }
 
-/* The core has dropped everything: what was forgotten is done. */
+/* The core has dropped everything: what was forgotten is done. Relaxed: this CPU has used nothing of the kernel's that is
+ * ever removed since it left, nor will before ktlb_cpu_online() returns; there is no use to order before the answer. */
 static void serve_forgotten(struct ktlb_cpu *self, struct row mine)
 {
     *forgetting(mine, self) = false;
     for (unsigned i = 0; i < board.cpus * PAIRS; i++)
         if (i / PAIRS != self->number)
-            ktlb_store_release_u32(&mine.served[i], mine.seen[i]);
+            ktlb_store_relaxed_u32(&mine.served[i], mine.seen[i]);
 }
 
 /* Once over the row. What is asked of a pair behind us meanwhile has an interrupt of its own. */

@@ -21,12 +21,18 @@ static int start(void **state)
     return 0;
 }
 
+/* What @cpu holds of page @page of the space is gone: by itself, or with everything. */
+static bool dropped(unsigned cpu, uint64_t page)
+{
+    return fake_did(cpu, FAKE_INVLPG, page * PAGE) || fake_count(cpu, FAKE_CR3) || fake_count(cpu, FAKE_INVPCID);
+}
+
 static struct ktlb_batch first, second;
 
 /* The service of the first is about to end: if it answered for the second, that one's entry would still be here. */
 static void second_is_not_answered_before_its_turn(void)
 {
-    if (fake_cpu == 3 && !fake_did(3, FAKE_INVLPG, 20 * PAGE))
+    if (fake_cpu == 3 && !dropped(3, 20))
         assert_false(fake_acked(&second, 3));
 }
 
@@ -54,8 +60,8 @@ static void a_service_acknowledges_only_what_it_served(void **state)
     fake_take_interrupts();
     assert_true(fake_acked(&first, 3));
     assert_true(fake_acked(&second, 3));
-    assert_true(fake_did(3, FAKE_INVLPG, 10 * PAGE));
-    assert_true(fake_did(3, FAKE_INVLPG, 20 * PAGE));
+    assert_true(dropped(3, 10));
+    assert_true(dropped(3, 20));
     assert_false(fake_acked(&second, 0));
 }
 
@@ -72,8 +78,8 @@ static void two_initiators_are_served_at_once(void **state)
     assert_true(fake_acked(&b, 3));
     assert_false(fake_acked(&a, 2));
     assert_false(fake_acked(&b, 2));
-    assert_true(fake_did(3, FAKE_INVLPG, 1 * PAGE));
-    assert_true(fake_did(3, FAKE_INVLPG, 2 * PAGE));
+    assert_true(dropped(3, 1));
+    assert_true(dropped(3, 2));
 }
 
 /* Theseus' race (TRAPS B2), and any stray interrupt: nothing to do means nothing done. */
@@ -145,14 +151,8 @@ static void masked_initiators_serve_each_other(void **state)
     fake_wait_hook = wait_for_each_other;
     fake_dispatch(&batch, &space, 0, 1);
     assert_null(ktlb_batch_sync(&batch));
-    assert_true(fake_did(1, FAKE_INVLPG, 1 * PAGE));
+    assert_true(dropped(1, 1));
     assert_int_equal(fake_stalls, 0);
-}
-
-/* What CPU 1 holds of page @page of the space is gone. */
-static bool dropped(uint64_t page)
-{
-    return fake_did(1, FAKE_INVLPG, page * PAGE) || fake_count(1, FAKE_CR3) || fake_count(1, FAKE_INVPCID);
 }
 
 static struct ktlb_batch many[MANY];
@@ -170,7 +170,7 @@ static void more_than_there_is_room_for(void **state)
     for (unsigned i = 0; i < MANY; i++) {
         assert_true(fake_acked(&many[i], 1));
         assert_false(fake_acked(&many[i], 3));
-        assert_true(dropped(100 + i));
+        assert_true(dropped(1, 100 + i));
     }
     fake_take_interrupts();
     fake_cpu = 2;
@@ -258,7 +258,7 @@ static void back_among_reused_requests(void **state)
     fake_dispatch(&next, &ktlb_kernel, 0, 7);
     assert_false(fake_acked(&next, 3));
     fake_take_interrupts();
-    assert_true(fake_did(3, FAKE_INVLPG, 7 * PAGE));
+    assert_true(dropped(3, 7));
     ktlb_batch_sync(&next);
 }
 
@@ -281,7 +281,7 @@ static void an_interrupt_dispatches_too(void **state)
     assert_false(ktlb_batch_done(&inner));
     fake_log_clear();
     fake_take_interrupt(1);
-    assert_true(dropped(40) && dropped(50));
+    assert_true(dropped(1, 40) && dropped(1, 50));
     fake_take_interrupts();
     assert_null(ktlb_batch_sync(&inner));
     assert_null(ktlb_batch_sync(&outer));

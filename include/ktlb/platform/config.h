@@ -71,13 +71,14 @@
 /* KTLB_PROTOCOL: undefined, and ktlb_config.protocol chooses at run time; or the name of one protocol, without quotes,
  * which is then called directly, and the only one there is. */
 #ifdef KTLB_PROTOCOL
+#define KTLB_PROTOCOL_IS_broadcast 1
 #define KTLB_PROTOCOL_IS_doorbell 1
 #define KTLB_PROTOCOL_IS_mailbox 1
 #define KTLB_PROTOCOL_IS_scoreboard 1
 #define KTLB_PROTOCOL_IS_ANY(name) KTLB_PROTOCOL_IS(name)
 #define KTLB_PROTOCOL_IS(name) KTLB_PROTOCOL_IS_##name
 #if !KTLB_PROTOCOL_IS_ANY(KTLB_PROTOCOL)
-#error "KTLB_PROTOCOL: doorbell, mailbox, scoreboard"
+#error "KTLB_PROTOCOL: broadcast, doorbell, mailbox, scoreboard"
 #endif
 #endif
 
