@@ -48,6 +48,7 @@ struct machine {
     bool blind_tags;        /* entries of a space that was switched away from */
     bool blind_globals;     /* global entries, on a change of root */
     bool blind_walk_caches; /* there are none */
+    bool blind_wait;        /* requests that nobody waits for: delivered by NMI, they are executed at once */
 };
 extern struct machine machine;
 

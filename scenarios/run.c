@@ -128,6 +128,8 @@ static const char *text_of(enum leave_out step)
 /* Why this machine cannot catch a control; NULL: it has to. */
 static const char *blindness(enum leave_out control)
 {
+    if (control == LEAVE_WAIT && machine.blind_wait)
+        return "delivered by NMI, a request is executed before its frame is used again";
     if (control == LEAVE_TABLES && machine.blind_walk_caches)
         return "this machine has no walk caches";
     if (control == LEAVE_SWITCH && machine.blind_tags)

@@ -182,8 +182,7 @@ void ktlb_batch_dispatch(struct ktlb_batch *batch)
     batch->state = KTLB_BATCH_SENT;
     if (request->count == 0)
         return;
-    irq = ktlb_port_irq_save();
-    self = ktlb_cpu_self();
+    self = ktlb_cpu_enter(&irq);
     limit(self, request);
     /* Release [G]: who reads this generation, or a later one, also sees the page-table changes it stands for. */
     request->generation = ktlb_rmw_add_release(&request->space->generation, 1) + 1;
@@ -192,7 +191,7 @@ void ktlb_batch_dispatch(struct ktlb_batch *batch)
     KTLB_COUNT(self, dispatches, 1);
     post_to_targets(self, batch);
     ktlb_cpu_execute(self, request); /* while the others do */
-    ktlb_port_irq_restore(irq);
+    ktlb_cpu_leave(self, irq);
 }
 
 /* ---- waiting ---- */

@@ -257,37 +257,92 @@ void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel)
 
 /* ---- serving ---- */
 
-/* Which CPU this is, and whether it is online, is asked with interrupts masked: served for another CPU, a request would
- * be acknowledged without having been executed. */
-static bool serve(bool interrupted)
+static bool serve_posted(struct ktlb_cpu *self)
 {
-    ktlb_irq irq = ktlb_port_irq_save();
-    struct ktlb_cpu *self = ktlb_cpu_self();
     /* Away, this CPU must not look at what is posted: its initiators have stopped waiting. */
-    bool any = ktlb_load_relaxed_u32(&self->online) && KTLB_PROTOCOL_FUNCTION(serve)(self);
+    return ktlb_load_relaxed_u32(&self->online) && KTLB_PROTOCOL_FUNCTION(serve)(self);
+}
 
-    KTLB_COUNT(self, ipis, interrupted);
-    KTLB_COUNT(self, ipis_idle, interrupted && !any);
+/* Which CPU this is, is asked with interrupts masked: served for another CPU, a request would be acknowledged without
+ * having been executed. The words are relaxed and the fences for the compiler, as only this CPU and what interrupts it look. */
+struct ktlb_cpu *ktlb_cpu_enter(ktlb_irq *irq)
+{
+    struct ktlb_cpu *self;
+
+    *irq = ktlb_port_irq_save();
+    self = ktlb_cpu_self();
+    KTLB_ASSERT(!ktlb_load_relaxed_u32(&self->busy), "an NMI calls ktlb_ipi() only, and nothing calls back into ktlb");
+    ktlb_store_relaxed_u32(&self->busy, 1);
+    ktlb_fence_signal();
+    return self;
+}
+
+/* An NMI before the first store here is deferred, and seen by the load; one after it serves. The loop ends when no NMI has
+ * come during its last turn. */
+void ktlb_cpu_leave(struct ktlb_cpu *self, ktlb_irq irq)
+{
+    for (;;) {
+        ktlb_fence_signal();
+        ktlb_store_relaxed_u32(&self->busy, 0);
+        ktlb_fence_signal();
+        if (KTLB_LIKELY(!ktlb_load_relaxed_u32(&self->deferred)))
+            break;
+        ktlb_store_relaxed_u32(&self->busy, 1);
+        ktlb_fence_signal();
+        ktlb_store_relaxed_u32(&self->deferred, 0); /* first: an NMI that comes while we serve counts again */
+        ktlb_fence_signal();
+        serve_posted(self);
+    }
     ktlb_port_irq_restore(irq);
+}
+
+static bool serve(void)
+{
+    ktlb_irq irq;
+    struct ktlb_cpu *self = ktlb_cpu_enter(&irq);
+    bool any = serve_posted(self);
+
+    ktlb_cpu_leave(self, irq);
     return any;
+}
+
+/* In a section means from NMI: interrupts are masked there. */
+static bool deferred(void)
+{
+    struct ktlb_cpu *self;
+    ktlb_irq irq = ktlb_port_irq_save();
+    bool busy;
+
+    self = ktlb_cpu_self();
+    busy = ktlb_load_relaxed_u32(&self->busy);
+    if (busy)
+        ktlb_store_relaxed_u32(&self->deferred, 1);
+    ktlb_port_irq_restore(irq);
+    return busy;
 }
 
 void ktlb_ipi(void)
 {
-    serve(true);
+    struct ktlb_cpu *self = ktlb_cpu_self();
+    bool later = deferred();
+    bool any = later || serve();
+
+    KTLB_COUNT(self, ipis, 1);
+    KTLB_COUNT(self, ipis_idle, !any);
+    KTLB_COUNT(self, ipis_deferred, later);
 }
 
 bool ktlb_poll(void)
 {
-    return KTLB_PROTOCOL_FUNCTION(pending)(ktlb_cpu_self()) && serve(false);
+    return KTLB_PROTOCOL_FUNCTION(pending)(ktlb_cpu_self()) && serve();
 }
 
 /* ---- switching ---- */
 
 struct ktlb_load ktlb_switch_begin(struct ktlb_space *next)
 {
-    struct ktlb_cpu *self = ktlb_cpu_self();
-    ktlb_irq irq = ktlb_port_irq_save();
+    ktlb_irq irq;
+    struct ktlb_cpu *self = ktlb_cpu_enter(&irq);
     struct ktlb_load load = {0, true};
     struct ktlb_slot *slot;
     uint64_t generation;
@@ -314,7 +369,7 @@ struct ktlb_load ktlb_switch_begin(struct ktlb_space *next)
         slot_reset(slot, generation);
     KTLB_COUNT(self, switch_clean, !load.flush);
 out:
-    ktlb_port_irq_restore(irq);
+    ktlb_cpu_leave(self, irq);
     return load;
 }
 
@@ -328,8 +383,8 @@ static void leave(struct ktlb_cpu *self, struct ktlb_space *space)
 
 void ktlb_switch_end(void)
 {
-    struct ktlb_cpu *self = ktlb_cpu_self();
-    ktlb_irq irq = ktlb_port_irq_save();
+    ktlb_irq irq;
+    struct ktlb_cpu *self = ktlb_cpu_enter(&irq);
     struct ktlb_space *previous = self->loaded;
 
     KTLB_ASSERT(self->next, "ktlb_switch_begin() before ktlb_switch_end()");
@@ -341,15 +396,15 @@ void ktlb_switch_end(void)
     else if (self->lazy && previous != &ktlb_kernel)
         ktlb_space_leave(&previous->lazy, self->number);
     self->lazy = false;
-    ktlb_port_irq_restore(irq);
+    ktlb_cpu_leave(self, irq);
 }
 
 /* ---- laziness ---- */
 
 void ktlb_lazy_enter(void)
 {
-    struct ktlb_cpu *self = ktlb_cpu_self();
-    ktlb_irq irq = ktlb_port_irq_save();
+    ktlb_irq irq;
+    struct ktlb_cpu *self = ktlb_cpu_enter(&irq);
 
     KTLB_ASSERT(!self->next, "no laziness between ktlb_switch_begin() and ktlb_switch_end()");
     KTLB_ASSERT(!self->lazy, "ktlb_lazy_leave() before the next ktlb_lazy_enter()");
@@ -360,13 +415,13 @@ void ktlb_lazy_enter(void)
         ktlb_space_join(&self->loaded->lazy, self->number);
         ktlb_space_leave(&self->loaded->active, self->number);
     }
-    ktlb_port_irq_restore(irq);
+    ktlb_cpu_leave(self, irq);
 }
 
 void ktlb_lazy_leave(void)
 {
-    struct ktlb_cpu *self = ktlb_cpu_self();
-    ktlb_irq irq = ktlb_port_irq_save();
+    ktlb_irq irq;
+    struct ktlb_cpu *self = ktlb_cpu_enter(&irq);
     struct ktlb_space *space = self->loaded;
 
     KTLB_ASSERT(!self->next, "no laziness between ktlb_switch_begin() and ktlb_switch_end()");
@@ -380,15 +435,15 @@ void ktlb_lazy_leave(void)
         ktlb_space_leave(&space->lazy, self->number);
     }
     self->lazy = false;
-    ktlb_port_irq_restore(irq);
+    ktlb_cpu_leave(self, irq);
 }
 
 /* ---- coming and going ---- */
 
 void ktlb_cpu_online(void)
 {
-    struct ktlb_cpu *self = ktlb_cpu_self();
-    ktlb_irq irq = ktlb_port_irq_save();
+    ktlb_irq irq;
+    struct ktlb_cpu *self = ktlb_cpu_enter(&irq);
 
     KTLB_ASSERT(!ktlb_load_relaxed_u32(&self->online), "a CPU is offline before it comes online");
     KTLB_ASSERT(ktlb_arch_can_tag(ktlb_machine.asids), "every CPU tags entries before it comes online, if one does");
@@ -402,13 +457,13 @@ void ktlb_cpu_online(void)
      * have the changes of everyone who will not wait, or whose request is acknowledged unread. */
     flush_machine(self);
     KTLB_PROTOCOL_FUNCTION(serve)(self);
-    ktlb_port_irq_restore(irq);
+    ktlb_cpu_leave(self, irq);
 }
 
 void ktlb_cpu_offline(void)
 {
-    struct ktlb_cpu *self = ktlb_cpu_self();
-    ktlb_irq irq = ktlb_port_irq_save();
+    ktlb_irq irq;
+    struct ktlb_cpu *self = ktlb_cpu_enter(&irq);
 
     KTLB_ASSERT(ktlb_load_relaxed_u32(&self->online), "a CPU is online before it goes offline");
     KTLB_ASSERT(self->loaded == &ktlb_kernel && !self->next, "a CPU loads the kernel's root before it goes offline");
@@ -417,5 +472,5 @@ void ktlb_cpu_offline(void)
     /* Release: who sees this stops waiting for this CPU, and may take it that it has done what it ever will with the kernel's
      * translations, and that nothing posted is being read any more. Pairs with the acquire in target_answered. */
     ktlb_store_release_u32(&self->online, 0);
-    ktlb_port_irq_restore(irq);
+    ktlb_cpu_leave(self, irq);
 }

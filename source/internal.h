@@ -52,6 +52,8 @@ struct ktlb_cpu {
     unsigned next_slot; /* of @next */
     unsigned victim;    /* where the search for a slot to reuse goes on */
     bool lazy;
+    struct ktlb_u32 busy;     /* in a section: what is here may be half changed */
+    struct ktlb_u32 deferred; /* an NMI came meanwhile, and left its work to the section's end */
     struct ktlb_slot slots[KTLB_ASIDS_MAX];
     struct ktlb_counters counters;
 };
@@ -82,6 +84,10 @@ unsigned ktlb_op_join_flags(unsigned a, unsigned b);
 /* ---- cpu.c ---- */
 
 struct ktlb_cpu *ktlb_cpu_self(void);
+/* A section: interrupts are masked, and an NMI that comes serves nothing but leaves that to the end of the section. So
+ * whatever a section does to its CPU's state, an NMI finds it whole. Sections do not nest and wait for no one. */
+struct ktlb_cpu *ktlb_cpu_enter(ktlb_irq *irq);
+void ktlb_cpu_leave(struct ktlb_cpu *self, ktlb_irq irq);
 /* Execute a request of this or another CPU here. => Interrupts masked. */
 void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request);
 /* Execute whatever was asked of this CPU and lost its details: for the kernel's half, or for any space. */

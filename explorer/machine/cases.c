@@ -425,6 +425,37 @@ static void both_in_one_and_strays(void)
     hardware_stray(1, 2);
 }
 
+/* ---- by NMI: everywhere, and with interrupts masked ---- */
+
+#define BY_NMI(setup)                                                                              \
+    static void setup##_by_nmi(void)                                                               \
+    {                                                                                              \
+        setup();                                                                                   \
+        hardware_by_nmi = true;                                                                    \
+    }
+BY_NMI(both_in_one)
+BY_NMI(second_in_one)
+BY_NMI(second_in_neither)
+BY_NMI(both_in_one_and_strays)
+
+/* P5: the target spins with interrupts masked and never polls, for something that comes after the sync. */
+static void waits_masked(void)
+{
+    ktlb_irq irq = ktlb_port_irq_save();
+
+    while (!ktlb_load_acquire_u32(&handed_over))
+        machine_relax();
+    ktlb_port_irq_restore(irq);
+    machine_idle();
+}
+
+static void unmap_and_release(unsigned cpu)
+{
+    unmap_one(cpu);
+    ktlb_store_release_u32(&handed_over, 1);
+}
+TWO(unmap_and_release, waits_masked)
+
 /* ---- three CPUs ---- */
 
 /* The initiators themselves are elsewhere, so that all there is to interleave is about the third. */
@@ -574,6 +605,14 @@ const struct ex_case cases[] = {
     CASE("crossing", 2, both_in_one, each_unmaps, "P5: two initiators, each the other's target"),
     CASE("crossing-masked", 2, both_in_one, each_unmaps_masked, "P5: the same with interrupts masked"),
     CASE("stray", 2, both_in_one_and_strays, unmap_one_looks_around, "P2: interrupts from nobody"),
+    CASE("nmi", 2, both_in_one_and_strays_by_nmi, unmap_one_looks_around, "P1: by NMI, and NMIs from nobody"),
+    CASE("nmi-masked", 2, both_in_one_by_nmi, unmap_and_release_waits_masked, "P5: the target masks interrupts and never polls"),
+    CASE("nmi-switch-back", 2, second_in_one_by_nmi, unmap_one_goes_and_returns, "P4: an NMI at any point of a switch"),
+    CASE("nmi-tables-lazy", 2, second_in_one_by_nmi, free_table_is_lazy, "P1: at any point of laziness"),
+    CASE("nmi-hotplug", 2, second_in_neither_by_nmi, unmap_kernel_goes_away_and_comes_back, "P2 P4: of leaving and returning"),
+    CASE("nmi-in-flight", 2, both_in_one_by_nmi, many_in_flight_just_there, "P2: of serving"),
+    CASE("nmi-in-flight-switch", 2, second_in_one_by_nmi, many_in_flight_switches_to_two, "P2: of serving what came meanwhile"),
+    CASE("nmi-crossing", 2, both_in_one_by_nmi, each_unmaps, "P5: of a dispatch"),
     {.name = "undisturbed", .about = "P6: the other CPU is in another space", .cpus = 2, .setup = second_in_two,
      .body = unmap_one_just_there, .final = nobody_was_interrupted, .before_step = hardware_before_step,
      .idle = hardware_deliver},

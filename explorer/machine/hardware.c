@@ -17,7 +17,7 @@ struct floor {
 
 struct cpu {
     uint64_t cr3, cr4;
-    bool masked, pending, exposed, away, accessing, repeated;
+    bool masked, pending, in_nmi, exposed, away, accessing, repeated;
     uint64_t late[(FRAMES + 63) / 64]; /* frames that a store may still be on its way to */
     const struct ex_view *carried; /* what came before the interrupts pending here */
     uint32_t now;
@@ -30,7 +30,7 @@ static struct cpu cpus[EX_CPUS_MAX];
 static unsigned cpu_count, strays[EX_CPUS_MAX], interrupts_sent;
 static uint64_t mapped[2 * PAGES];
 static unsigned mapped_count;
-bool hardware_fenced_ipi;
+bool hardware_fenced_ipi, hardware_by_nmi;
 uint64_t hardware_frame[FRAMES];
 uint64_t hardware_directory[ROOTS][REGIONS];
 uint64_t hardware_table[TABLES][TABLE_PAGES];
@@ -462,26 +462,35 @@ static void take(unsigned number)
 {
     struct cpu *cpu = &cpus[number];
     const struct ex_view *carried = cpu->carried;
+    bool masked = cpu->masked;
 
     cpu->pending = false;
     cpu->carried = NULL;
     cpu->masked = true;
-    ex_note("takes the interrupt");
+    cpu->in_nmi = hardware_by_nmi;
+    ex_note(hardware_by_nmi ? "takes the NMI" : "takes the interrupt");
     if (carried)
         ex_view_acquire(carried);
     ktlb_ipi();
-    cpu->masked = false;
+    cpu->in_nmi = false;
+    cpu->masked = masked;
     for (unsigned i = 0; hardware_quirks.late_stores && i < FRAMES; i++)
         if (cpu->late[i / 64] >> i % 64 & 1)
             ex_touch(&hardware_frame[i], 8, true);
     memset(cpu->late, 0, sizeof(cpu->late));
 }
 
+/* An NMI waits for nothing but the end of another. */
+static bool blocked(const struct cpu *cpu)
+{
+    return hardware_by_nmi ? cpu->in_nmi : cpu->masked;
+}
+
 bool hardware_deliver(unsigned number)
 {
     struct cpu *cpu = &cpus[number];
 
-    if (!cpu->pending || cpu->masked)
+    if (!cpu->pending || blocked(cpu))
         return false;
     take(number);
     return true;
@@ -501,7 +510,7 @@ void hardware_before_step(unsigned number)
 {
     struct cpu *cpu = &cpus[number];
 
-    if (cpu->masked || cpu->accessing)
+    if (blocked(cpu) || cpu->accessing)
         return;
     if (cpu->pending && ex_choose(2, "take the interrupt"))
         take(number);

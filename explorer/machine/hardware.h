@@ -97,6 +97,8 @@ void hardware_touch(unsigned cpu, bool write, const char *label);
 /* 1: the controller's command is ordered by a fence of the host's, as on x2APIC, and the interrupt brings what came before
  * that fence. 0: the bus itself keeps the order, as on xAPIC. */
 extern bool hardware_fenced_ipi;
+/* ktlb's interrupts are NMIs: they come while interrupts are masked as well, but not within one another. */
+extern bool hardware_by_nmi;
 /* Interrupts: mask and unmask this CPU; take what is pending if unmasked, by choice or surely. */
 bool hardware_mask(bool masked);
 void hardware_interrupt(unsigned target);

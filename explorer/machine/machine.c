@@ -46,6 +46,7 @@ static struct {
 } state[EX_CPUS_MAX];
 static KTLB_ALIGNED(KTLB_CACHE_LINE) unsigned char memory[8192];
 const char *machine_protocol;
+bool machine_by_nmi;
 
 enum { FRAMES_ID = 2000, ROOTS_ID = 2001, RELAX_OF = 2100 };
 
@@ -651,6 +652,7 @@ void machine_reset(unsigned cpus)
     enum ktlb_status status;
 
     hardware_reset(cpus);
+    hardware_by_nmi = machine_by_nmi;
     memset(state, 0, sizeof(state));
     memset(about, 0, sizeof(about));
     memset(table_used, 0, sizeof(table_used));

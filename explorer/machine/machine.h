@@ -9,6 +9,8 @@
 
 /* Which protocol the library is set up with; NULL: its default. => Before the search. */
 extern const char *machine_protocol;
+/* Every case by NMI, not only those that are about NMIs. => Before the search. */
+extern bool machine_by_nmi;
 
 /* A fresh machine with all its CPUs online and nothing mapped. => From a case's setup. */
 void machine_reset(unsigned cpus);

@@ -1,6 +1,6 @@
 /*
  * main.c - the program: the library's cases under the explorer's command line (--help says what it can do).
- * PROTOCOL=name in the environment chooses the protocol.
+ * PROTOCOL=name in the environment chooses the protocol; NMI=1 has all requests delivered by NMI.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +26,7 @@ int main(int argc, char **argv)
         return 2;
     }
     machine_protocol = getenv("PROTOCOL");
+    machine_by_nmi = getenv("NMI") != NULL;
     machine_regions();
     return ex_main(argc, argv, EXPLORE_CASES, EXPLORE_CASE_COUNT);
 }

@@ -208,7 +208,12 @@ void ktlb_switch_end(void);
 void ktlb_lazy_enter(void);
 void ktlb_lazy_leave(void);
 
-/* The handler of the interrupt that ktlb_port_ipi() sends. Harmless when it was not. => Interrupt context. */
+/*
+ * The handler of the interrupt that ktlb_port_ipi() sends. Harmless when it was another one.
+ * => Interrupt context, or NMI: then CPUs that have interrupts masked are served as well. An NMI that meets the library in
+ *    the middle of a change of this CPU's state leaves its work to the end of that, some instructions away. NMIs
+ *    do not nest, and call nothing else of the library.
+ */
 void ktlb_ipi(void);
 
 /* Serve what others asked of this CPU; true if there was anything. Call it in every loop that waits with interrupts

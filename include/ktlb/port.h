@@ -28,6 +28,8 @@ unsigned ktlb_port_cpu(void);
  * Interrupt every CPU in *@targets, once, so that each calls ktlb_ipi() soon after it next has interrupts enabled.
  * *@targets is not empty and never holds the calling CPU.
  * => Interrupts masked.
+ * => An NMI will do, for all targets or some, always or when an interrupt was not answered (ktlb_port_stall): then
+ *    ktlb_port_cpu(), ktlb_port_irq_save() and ktlb_port_irq_restore() are called from NMI too.
  * => A target may be about to go offline, or just have: that is no error and nothing to wait for.
  * => The handler clears or acknowledges an interrupt that is a level or a flag (RISC-V's SSIP) before it calls
  *    ktlb_ipi(): cleared after, it would take a new one with it.

@@ -31,6 +31,7 @@
     X(switch_clean, "of these, spaces whose entries were kept")                                    \
     X(ipis, "calls of ktlb_ipi()")                                                                 \
     X(ipis_idle, "of these, calls that found nothing to do")                                       \
+    X(ipis_deferred, "of these, NMIs that met the library at work and were served right after")    \
     X(syncs, "batches synced")                                                                     \
     X(syncs_waited, "of these, batches that had to wait")                                          \
     X(wait_cycles, "cycles of the arch's counter spent waiting in sync")                           \

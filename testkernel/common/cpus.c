@@ -355,7 +355,12 @@ unsigned ktlb_port_cpu(void)
 
 void ktlb_port_ipi(const struct ktlb_cpuset *targets)
 {
-    arch_ipi(targets, ARCH_IPI_KTLB);
+    if (!options.by_nmi) {
+        arch_ipi(targets, ARCH_IPI_KTLB);
+        return;
+    }
+    KTLB_CPUSET_EACH(cpu, targets)
+        arch_nmi(cpu);
 }
 
 ktlb_irq ktlb_port_irq_save(void)

@@ -137,6 +137,8 @@ void kernel_nmi(const struct context *context)
 
     ktlb_store_relaxed(&cpu->nmis, ktlb_load_relaxed(&cpu->nmis) + 1);
     if (!ktlb_load_acquire_u32(&dying)) {
+        if (options.by_nmi)
+            ktlb_ipi(); /* harmless where the NMI was for something else */
         /* Where all CPUs have interrupts masked, no tick reads what the host sent, and it sends NMIs as well. */
         if (arch_console_read() == ASKED)
             kernel_die(context, "the host's time is up");

@@ -52,6 +52,7 @@ extern unsigned cpus_count;
 struct options {
     uint64_t cpus, seed, scale, controls, watchdog;
     bool seeded, progress_tty;
+    bool by_nmi; /* ktlb is delivered by NMI */
     char protocol[32], scenario[256];
 };
 extern struct options options;

@@ -10,7 +10,7 @@ struct machine machine;
 /* ---- the command line: words of the form name=value ---- */
 
 static const char known[] = "cpus=N seed=N scale=N (1000: full size) controls=0|1 watchdog=SECONDS progress=tty|lines "
-                            "protocol=NAME scenario=NAME[,NAME] ";
+                            "protocol=NAME delivery=interrupt|nmi scenario=NAME[,NAME] ";
 
 static const struct {
     const char *name;
@@ -66,6 +66,8 @@ static void option_set(const char *name, const char *value)
         text_set(name, value, options.scenario, sizeof(options.scenario));
     else if (text_equal(name, "progress") && (text_equal(value, "tty") || text_equal(value, "lines")))
         options.progress_tty = value[0] == 't';
+    else if (text_equal(name, "delivery") && (text_equal(value, "interrupt") || text_equal(value, "nmi")))
+        options.by_nmi = value[0] == 'n';
     else if (!arch_option(name, value))
         kernel_refuse("%s%s%s: no such option or no such value; known are: %s%s", name, *value ? "=" : "", value, known,
                      arch_option_names);
@@ -137,6 +139,7 @@ static void machine_init(void)
     machine.huge_size = HUGE_SIZE;
     machine.scale = options.scale;
     machine.seed = options.seed;
+    machine.blind_wait = options.by_nmi;
     arch_describe(&machine);
 }
 

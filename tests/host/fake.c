@@ -71,6 +71,14 @@ void fake_panicked(const char *rule)
     longjmp(fake_panic, 1);
 }
 
+/* The library was left in the middle of something. */
+void fake_recover(void)
+{
+    fake_masked = 0;
+    for (unsigned i = 0; i < ktlb_machine.cpus; i++)
+        ktlb_store_relaxed_u32(&ktlb_machine.cpu[i].busy, 0);
+}
+
 void fake_check_rule(const char *text, const char *file, int line)
 {
     if (!fake_panic_rule)

@@ -89,6 +89,7 @@ void fake_dispatch(struct ktlb_batch *batch, struct ktlb_space *space, unsigned 
 extern jmp_buf fake_panic;
 extern bool fake_panic_expected;
 extern const char *fake_panic_rule;
+void fake_recover(void);
 void fake_check_rule(const char *text, const char *file, int line);
 #define EXPECT_PANIC(statement, text)                                                              \
     do {                                                                                           \
@@ -97,7 +98,7 @@ void fake_check_rule(const char *text, const char *file, int line);
         if (setjmp(fake_panic) == 0)                                                               \
             statement;                                                                             \
         fake_panic_expected = false;                                                               \
-        fake_masked = 0;                                                                           \
+        fake_recover();                                                                            \
         fake_check_rule(text, __FILE__, __LINE__);                                                 \
     } while (0)
 

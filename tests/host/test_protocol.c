@@ -264,27 +264,67 @@ static void back_among_reused_requests(void **state)
 
 static struct ktlb_batch outer, inner;
 
-/* An interrupt between dispatch and sync, or in the middle of serving, dispatches a batch of its own and waits for it. */
+/* The wait of the outer batch is interrupted, and the handler has one of its own to wait for. */
 static void interrupt_dispatches(void)
 {
-    if (fake_cpu != 0)
-        return;
-    fake_invlpg_hook = NULL;
+    fake_wait_hook = fake_take_interrupts;
     fake_dispatch(&inner, &space, 0, 50);
+    assert_false(ktlb_batch_done(&inner));
+    assert_null(ktlb_batch_sync(&inner));
 }
 
 static void an_interrupt_dispatches_too(void **state)
 {
     (void)state;
-    fake_invlpg_hook = interrupt_dispatches; /* in the local flush of the outer one */
     fake_dispatch(&outer, &space, 0, 40);
-    assert_false(ktlb_batch_done(&inner));
-    fake_log_clear();
-    fake_take_interrupt(1);
-    assert_true(dropped(1, 40) && dropped(1, 50));
-    fake_take_interrupts();
-    assert_null(ktlb_batch_sync(&inner));
+    fake_wait_hook = interrupt_dispatches;
     assert_null(ktlb_batch_sync(&outer));
+    assert_true(dropped(1, 40) && dropped(1, 50));
+}
+
+/* An NMI in the middle of serving: its request must not be answered by what is under way, nor be forgotten. */
+static void nmi_in_the_middle(void)
+{
+    if (fake_cpu != 1)
+        return;
+    fake_invlpg_hook = NULL;
+    fake_dispatch(&inner, &space, 2, 50);
+    assert_true(fake_interrupt[1]);
+    fake_interrupt[1] = false;
+    ktlb_ipi();
+    assert_false(fake_acked(&inner, 1));
+}
+
+static void an_nmi_while_serving(void **state)
+{
+    (void)state;
+    fake_dispatch(&outer, &space, 0, 40);
+    fake_invlpg_hook = nmi_in_the_middle;
+    fake_take_interrupt(1);
+    assert_true(fake_acked(&inner, 1)); /* before the interrupt returned */
+    assert_true(dropped(1, 50));
+    assert_int_equal(STAT(1, ipis_deferred), 1);
+    fake_take_interrupts();
+    ktlb_batch_sync(&outer);
+    fake_cpu = 2;
+    fake_take_interrupt(0);
+    ktlb_batch_sync(&inner);
+    fake_cpu = 0;
+}
+
+/* The same in a dispatch of its own. */
+static void an_nmi_while_dispatching(void **state)
+{
+    (void)state;
+    fake_invlpg_hook = nmi_in_the_middle;
+    fake_dispatch(&outer, &space, 1, 40);
+    assert_true(fake_acked(&inner, 1));
+    assert_true(dropped(1, 50));
+    fake_take_interrupts();
+    fake_cpu = 3;
+    fake_take_interrupt(0);
+    fake_cpu = 0;
+    assert_true(ktlb_batch_done(&outer) && ktlb_batch_done(&inner));
 }
 
 int main(void)
@@ -301,6 +341,8 @@ int main(void)
         cmocka_unit_test_setup(room_is_given_back, start),
         cmocka_unit_test_setup(back_among_reused_requests, start),
         cmocka_unit_test_setup(an_interrupt_dispatches_too, start),
+        cmocka_unit_test_setup(an_nmi_while_serving, start),
+        cmocka_unit_test_setup(an_nmi_while_dispatching, start),
     };
 
     FAKE_RUN(tests);

@@ -34,6 +34,12 @@ KTLB_INLINE void ktlb_fence_seq_cst(void)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+/* Nothing for the processor: orders this CPU against what interrupts it, which only a compiler could upset. */
+KTLB_INLINE void ktlb_fence_signal(void)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
 /* Words of 32 bits. */
 
 KTLB_INLINE uint32_t ktlb_load_relaxed_u32(const struct ktlb_u32 *word)
