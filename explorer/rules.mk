@@ -12,7 +12,7 @@
 BUILD ?= build
 EXPLORER_CC ?= $(CC)
 EXPLORER_CXX ?= g++
-EXPLORER_OUT := $(BUILD)/explorer
+EXPLORER_OUT := $(BUILD)/explorer$(if $(EARLY),-early)
 EXPLORER_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wconversion -Werror -fno-pie -Iinclude -I.
 EXPLORER_HOOKED := $(EXPLORER_CFLAGS) -fsanitize=thread -fno-omit-frame-pointer -ffreestanding \
     -Wno-unknown-warning-option -Wno-tsan # gcc warns that its own runtime does not know fences; ours does
@@ -75,13 +75,14 @@ explorer-check: $(EXPLORER_OUT)/check
 # ---- the library under the explorer
 #
 #   make explore         every case: exhaustive, then random and fair (QUICK=1: two minutes; DEEP=1: hours)
+#   make explore PROTOCOL=name, NMI=1, EARLY=1: under another protocol, by NMI, with early answers (PROTOCOL=scoreboard)
 #   make mutants         break the library in every way we know, and see each found
 #
 # The library is compiled as shipped, from source/, but for its options and the instructions; its statics are gathered in
 # one section so that they can be put back before every execution.
 
 EXPLORE_OPTIONS = -Isource -Isource/protocol -DKTLB_CONFIG_HEADER='"explorer/machine/config.h"' \
-    -DKTLB_X86_64_INSTRUCTIONS_HEADER='"explorer/machine/instructions.h"'
+    -DKTLB_X86_64_INSTRUCTIONS_HEADER='"explorer/machine/instructions.h"' $(if $(EARLY),-DKTLB_SCOREBOARD_EARLY=1)
 EXPLORE_DIR := $(EXPLORER_OUT)/library
 EXPLORE_LIBRARY := $(patsubst %.c,$(EXPLORE_DIR)/%.o,$(wildcard source/*.c source/protocol/*.c))
 EXPLORE_MACHINE := $(patsubst explorer/machine/%.c,$(EXPLORER_OUT)/machine/%.o,$(filter-out \

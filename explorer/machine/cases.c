@@ -65,7 +65,11 @@ static void start(struct ktlb_batch *batch, struct machine_space *space, uint64_
 /* Sync, free, and scribble: from here on nobody may look at the batch. */
 static void finish(struct ktlb_batch *batch)
 {
-    machine_frame_free(ktlb_batch_sync(batch));
+    bool user = hardware_kernel_begin();
+    struct ktlb_node *pages = ktlb_batch_sync(batch);
+
+    hardware_kernel_end(user);
+    machine_frame_free(pages);
     batch->request.space = NULL;
     batch->request.count = ~0u;
 }
@@ -287,6 +291,15 @@ static void unmap_kernel_twice(unsigned cpu)
 TWO(unmap_kernel_twice, goes_away_and_comes_back)
 
 /* ---- more of one initiator ---- */
+
+/* The second follows at once, while the target may still be busy with the first. */
+static void unmap_twice(unsigned cpu)
+{
+    (void)cpu;
+    unmap(one, USER(0), 0);
+    unmap(one, USER(1), 0);
+}
+TWO(unmap_twice, just_there)
 
 /* More batches in flight than a mailbox has slots; waited for in the reverse order. */
 static void many_in_flight(unsigned cpu)
@@ -593,6 +606,7 @@ const struct ex_case cases[] = {
     CASE("hotplug-again", 2, second_in_neither, unmap_kernel_comes_back_and_goes_again, "P2 P4: leaves, comes, leaves"),
     CASE("hotplug-twice", 2, second_in_neither, unmap_kernel_twice_goes_away_and_comes_back,
          "P2 P4: the same, with another unmap behind the first"),
+    CASE("twice", 2, both_in_one, unmap_twice_just_there, "P2: one after the other"),
     CASE("in-flight", 2, both_in_one, many_in_flight_just_there, "P2: more batches than slots"),
     CASE("in-flight-switch", 2, second_in_one, two_in_flight_switches_to_two, "P2: two batches, and the target leaves the space"),
     CASE("in-flight-full-switch", 2, second_in_one, many_in_flight_switches_to_two, "P2: more than there are slots"),

@@ -17,6 +17,9 @@
 #ifndef KTLB_DOORBELL_LINES
 #define KTLB_DOORBELL_LINES 2
 #endif
+#ifndef KTLB_SCOREBOARD_EARLY /* 1: another build, in which user code is not thought to run inside the kernel's */
+#define KTLB_SCOREBOARD_EARLY 0
+#endif
 #ifndef KTLB_SCOREBOARD_LINES
 #define KTLB_SCOREBOARD_LINES 1
 #endif

@@ -400,6 +400,23 @@ void hardware_away(bool away)
     self()->away = away;
 }
 
+bool hardware_kernel_begin(void)
+{
+    bool before = self()->exposed;
+
+    if (KTLB_SCOREBOARD_EARLY) {
+        hardware_last_use(before);
+        hardware_expose(false);
+    }
+    return before;
+}
+
+void hardware_kernel_end(bool before)
+{
+    if (KTLB_SCOREBOARD_EARLY)
+        hardware_expose(before);
+}
+
 void hardware_access(bool begins)
 {
     self()->accessing = begins;
@@ -462,7 +479,7 @@ static void take(unsigned number)
 {
     struct cpu *cpu = &cpus[number];
     const struct ex_view *carried = cpu->carried;
-    bool masked = cpu->masked;
+    bool masked = cpu->masked, exposed = hardware_kernel_begin();
 
     cpu->pending = false;
     cpu->carried = NULL;
@@ -474,6 +491,7 @@ static void take(unsigned number)
     ktlb_ipi();
     cpu->in_nmi = false;
     cpu->masked = masked;
+    hardware_kernel_end(exposed);
     for (unsigned i = 0; hardware_quirks.late_stores && i < FRAMES; i++)
         if (cpu->late[i / 64] >> i % 64 & 1)
             ex_touch(&hardware_frame[i], 8, true);

@@ -83,6 +83,9 @@ void hardware_last_use(bool user);
 /* Whether user code may run on this CPU: not in a switch, not lazy, not away. */
 void hardware_expose(bool exposed);
 bool hardware_exposed(unsigned cpu);
+/* The kernel runs on this CPU until what was before is put back: in builds with early answers, user code does not. */
+bool hardware_kernel_begin(void);
+void hardware_kernel_end(bool before);
 /* This CPU keeps its hands off everything that is ever removed. */
 void hardware_away(bool away);
 /* Around a load or store: no interrupt comes between its translation and itself. */

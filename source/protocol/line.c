@@ -8,7 +8,7 @@
  */
 #include "../internal.h"
 
-static void copy(struct ktlb_request *to, const struct ktlb_request *from)
+void ktlb_request_copy(struct ktlb_request *to, const struct ktlb_request *from)
 {
     to->space = from->space;
     to->space_id = from->space_id;
@@ -30,7 +30,7 @@ uint32_t ktlb_line_take(struct ktlb_line *lines, uint32_t count, uint32_t first,
             continue;
         /* Acquire, pairs with the release in ktlb_line_release: whoever read the request before is done with it. */
         if (ktlb_rmw_exchange_acquire_u32(&line->taken, 1) == 0) {
-            copy(&line->request, request);
+            ktlb_request_copy(&line->request, request);
             return number;
         }
     }

@@ -99,6 +99,9 @@ struct ktlb_line {
     KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_u32 taken;
 };
 
+/* What is in use of @from. */
+void ktlb_request_copy(struct ktlb_request *to, const struct ktlb_request *from);
+
 /* In place of a line's number. */
 #define KTLB_LINE_NONE UINT32_MAX
 

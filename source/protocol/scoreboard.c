@@ -89,7 +89,7 @@ bool ktlb_scoreboard_acked(const struct ktlb_batch *batch, unsigned target)
 {
     const struct ktlb_u32 *served = &row(target, 0).served[batch->line];
 
-    /* Acquire, pairs with the release in serve_pair: the invalidation happened before. By difference, which survives a wrap:
+    /* Acquire, pairs with the release in answer: the invalidation happened before. By difference, which survives a wrap:
      * only a batch 2^31 requests of its own pair old could be misread, as not served. */
     return (int32_t)(ktlb_load_acquire_u32(served) - batch->ticket[target]) >= 0;
 }
@@ -114,6 +114,33 @@ bool ktlb_scoreboard_pending(const struct ktlb_cpu *self)
     return false;
 }
 
+/* Whether the answer may come before the execution. What a user's translation led to is not used until the user runs again,
+ * which is after this service; but page walks, and whatever uses the kernel's half, go on meanwhile. */
+static bool may_answer_early(const struct ktlb_request *request)
+{
+    return KTLB_SCOREBOARD_EARLY && request->space != &ktlb_kernel && !(request->flags & KTLB_TABLES);
+}
+
+static void answer(struct row mine, unsigned i, uint32_t asked)
+{
+    mine.seen[i] = asked;
+    ktlb_store_release_u32(&mine.served[i], asked); /* pairs with the acquire in acked */
+}
+
+static void serve_line(struct ktlb_cpu *self, const struct ktlb_line *line, struct row mine, unsigned i, uint32_t asked)
+{
+    struct ktlb_request request;
+
+    if (may_answer_early(&line->request)) {
+        ktlb_request_copy(&request, &line->request); /* once answered, the line is the next one's */
+        answer(mine, i, asked);
+        ktlb_cpu_execute(self, &request);
+    } else {
+        ktlb_cpu_execute(self, &line->request);
+        answer(mine, i, asked);
+    }
+}
+
 static bool serve_pair(struct ktlb_cpu *self, struct row mine, unsigned initiator, unsigned pair)
 {
     unsigned i = initiator * PAIRS + pair;
@@ -121,12 +148,12 @@ static bool serve_pair(struct ktlb_cpu *self, struct row mine, unsigned initiato
 
     if (asked == mine.seen[i])
         return false;
-    if (pair < KTLB_SCOREBOARD_LINES)
-        ktlb_cpu_execute(self, &board.lines[initiator * KTLB_SCOREBOARD_LINES + pair].request);
-    else
+    if (pair < KTLB_SCOREBOARD_LINES) {
+        serve_line(self, &board.lines[initiator * KTLB_SCOREBOARD_LINES + pair], mine, i, asked);
+    } else {
         ktlb_cpu_execute_widened(self, pair == WIDENED_KERNEL);
-    mine.seen[i] = asked;
-    ktlb_store_release_u32(&mine.served[i], asked);
+        answer(mine, i, asked);
+    }
     return true;
 }
 
