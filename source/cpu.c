@@ -264,7 +264,8 @@ static bool serve_posted(struct ktlb_cpu *self)
 }
 
 /* Which CPU this is, is asked with interrupts masked: served for another CPU, a request would be acknowledged without
- * having been executed. The words are relaxed and the fences for the compiler, as only this CPU and what interrupts it look. */
+ * having been executed. The words are relaxed and the fences for the compiler, as only this CPU and what interrupts it
+ * look. */
 struct ktlb_cpu *ktlb_cpu_enter(ktlb_irq *irq)
 {
     struct ktlb_cpu *self;
@@ -277,8 +278,8 @@ struct ktlb_cpu *ktlb_cpu_enter(ktlb_irq *irq)
     return self;
 }
 
-/* An NMI before the first store here is deferred, and seen by the load; one after it serves. The loop ends when no NMI has
- * come during its last turn. */
+/* An NMI before the first store here is deferred, and seen by the load; one after it serves. The loop ends when no NMI
+ * has come during its last turn. */
 void ktlb_cpu_leave(struct ktlb_cpu *self, ktlb_irq irq)
 {
     for (;;) {
@@ -453,8 +454,8 @@ void ktlb_cpu_online(void)
      * Pairs with [F4] in sync: an initiator that gave up on this CPU has its request seen, and marked, by forget(). */
     ktlb_fence_seq_cst();
     KTLB_PROTOCOL_FUNCTION(forget)(self);
-    /* After joining and after looking at what is posted, so that whatever refills an entry from here on reads tables that
-     * have the changes of everyone who will not wait, or whose request is acknowledged unread. */
+    /* After joining and after looking at what is posted, so that whatever refills an entry from here on reads tables
+     * that have the changes of everyone who will not wait, or whose request is acknowledged unread. */
     flush_machine(self);
     KTLB_PROTOCOL_FUNCTION(serve)(self);
     ktlb_cpu_leave(self, irq);
@@ -469,8 +470,9 @@ void ktlb_cpu_offline(void)
     KTLB_ASSERT(self->loaded == &ktlb_kernel && !self->next, "a CPU loads the kernel's root before it goes offline");
     ktlb_space_leave(&ktlb_kernel.active, self->number);
     KTLB_PROTOCOL_FUNCTION(serve)(self);
-    /* Release: who sees this stops waiting for this CPU, and may take it that it has done what it ever will with the kernel's
-     * translations, and that nothing posted is being read any more. Pairs with the acquire in target_answered. */
+    /* Release: who sees this stops waiting for this CPU, and may take it that it has done what it ever will with the
+     * kernel's translations, and that nothing posted is being read any more. Pairs with the acquire in target_answered.
+     * */
     ktlb_store_release_u32(&self->online, 0);
     ktlb_cpu_leave(self, irq);
 }

@@ -69,7 +69,8 @@ void ktlb_broadcast_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct
         kind = REQUEST;
         number = announce(&batch->waiting);
     } else {
-        /* Relaxed: the full fence [F1] is between the page-table changes and this. Pairs with the acquire in serve_kind. */
+        /* Relaxed: the full fence [F1] is between the page-table changes and this. Pairs with the acquire in
+         * serve_kind. */
         number = ktlb_rmw_add_relaxed_u32(&board->asked[kind], 1) + 1;
         KTLB_COUNT(self, overflows, ktlb_cpuset_count(&batch->waiting));
     }
@@ -80,8 +81,8 @@ void ktlb_broadcast_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct
 
 bool ktlb_broadcast_acked(const struct ktlb_batch *batch, unsigned target)
 {
-    /* Acquire, pairs with the release in serve_kind: the invalidation happened before. By difference, which survives a wrap:
-     * only a batch 2^31 requests old could be misread, as not served. */
+    /* Acquire, pairs with the release in serve_kind: the invalidation happened before. By difference, which survives a
+     * wrap: only a batch 2^31 requests old could be misread, as not served. */
     return (int32_t)(ktlb_load_acquire_u32(&answers[target].served[batch->line]) - batch->ticket[0]) >= 0;
 }
 
@@ -130,8 +131,8 @@ bool ktlb_broadcast_serve(struct ktlb_cpu *self)
     unsigned count = 0;
 
     if (KTLB_UNLIKELY(mine->forgetting)) {
-        /* The core has dropped everything: what was forgotten is done. Relaxed: there is no use to order before the answer,
-         * as this CPU touches nothing that is ever removed until ktlb_cpu_online() returns. */
+        /* The core has dropped everything: what was forgotten is done. Relaxed: there is no use to order before the
+         * answer, as this CPU touches nothing that is ever removed until ktlb_cpu_online() returns. */
         mine->forgetting = false;
         for (unsigned kind = 0; kind < KINDS; kind++)
             ktlb_store_relaxed_u32(&mine->served[kind], mine->seen[kind]);

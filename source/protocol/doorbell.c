@@ -3,10 +3,11 @@
  *
  * Requests lie in a pool of at most 30 lines for the whole machine; each CPU looks for a free one from a place of its
  * own on, so that up to 30 CPUs never meet there. A target's bell is one word: a bit for each line that holds a request
- * for it, a bit for "flush the space", one for "flush all", and in the upper half the number of the round. Ringing is one
- * or-update; it tells whether the bell was silent, in which case an interrupt has to be sent, and the round. The target
- * takes all bits and begins the next round in one exchange, executes them, and publishes the round as answered. So
- * the answer to everybody who rang in a round is one store, and no request is known by anything the target has to find.
+ * for it, a bit for "flush the space", one for "flush all", and in the upper half the number of the round. Ringing is
+ * one or-update; it tells whether the bell was silent, in which case an interrupt has to be sent, and the round. The
+ * target takes all bits and begins the next round in one exchange, executes them, and publishes the round as answered.
+ * So the answer to everybody who rang in a round is one store, and no request is known by anything the target has to
+ * find.
  *
  * Invariant: a bit rung in round r is executed before r is published as answered; only the target ends a round.
  */
@@ -75,8 +76,8 @@ void ktlb_doorbell_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct 
 
 bool ktlb_doorbell_acked(const struct ktlb_batch *batch, unsigned target)
 {
-    /* Acquire, pairs with the release in answer: the invalidation happened before. By difference, which survives a wrap: only
-     * a batch 2^31 rounds old could be misread, as not answered. */
+    /* Acquire, pairs with the release in answer: the invalidation happened before. By difference, which survives a
+     * wrap: only a batch 2^31 rounds old could be misread, as not answered. */
     return (int32_t)(ktlb_load_acquire_u32(&doors[target].answered) - batch->ticket[target]) >= 0;
 }
 

@@ -41,8 +41,8 @@ void ktlb_mailbox_init(void *memory, unsigned cpus)
         mailboxes[i] = (struct mailbox){0};
 }
 
-/* A batch's ticket holds the kind below and the count above it. Counts wrap; a ticket is compared by difference, so only
- * one that is 2^29 requests old could be misread, as not served. */
+/* A batch's ticket holds the kind below and the count above it. Counts wrap; a ticket is compared by difference, so
+ * only one that is 2^29 requests old could be misread, as not served. */
 static uint32_t ticket(enum kind kind, uint32_t count)
 {
     return count << 2 | (uint32_t)kind;
@@ -57,8 +57,8 @@ static bool take_place(struct mailbox *box, uint32_t *place)
 {
     *place = ktlb_load_relaxed_u32(&box->asked[QUEUED]);
     do {
-        /* Acquire, pairs with the release in serve_queue: the slot we are about to fill is seen emptied. Signed: the place
-         * may be an old one, already behind what is served; the exchange then brings the present one. */
+        /* Acquire, pairs with the release in serve_queue: the slot we are about to fill is seen emptied. Signed: the
+         * place may be an old one, already behind what is served; the exchange then brings the present one. */
         if ((int32_t)(*place - ktlb_load_acquire_u32(&box->served[QUEUED])) >= KTLB_MAILBOX_SLOTS)
             return false;
     } while (!ktlb_rmw_cas_relaxed_u32(&box->asked[QUEUED], place, *place + 1));
@@ -73,13 +73,14 @@ static bool post_to(struct ktlb_cpu *self, struct ktlb_batch *batch, unsigned ta
 
     if (take_place(box, &place)) {
         batch->ticket[target] = ticket(QUEUED, place + 1);
-        /* Relaxed is enough: the request was complete before the full fence [F1] of dispatch, which makes this store publish
-         * it. Pairs with the acquire in serve_queue and forget. */
+        /* Relaxed is enough: the request was complete before the full fence [F1] of dispatch, which makes this store
+         * publish it. Pairs with the acquire in serve_queue and forget. */
         ktlb_store_relaxed_pointer(&box->slot[place % KTLB_MAILBOX_SLOTS], &batch->request);
     } else {
         enum kind kind = batch->request.space == &ktlb_kernel ? WIDENED_KERNEL : WIDENED_SPACE;
 
-        /* Relaxed likewise: [F1] is between the page-table changes and the count. Pairs with the acquire in serve_widened. */
+        /* Relaxed likewise: [F1] is between the page-table changes and the count. Pairs with the acquire in
+         * serve_widened. */
         batch->ticket[target] = ticket(kind, ktlb_rmw_add_relaxed_u32(&box->asked[kind], 1) + 1);
         KTLB_COUNT(self, overflows, 1);
     }

@@ -3,8 +3,8 @@
  *
  * Each initiator owns a few request lines. For each line each target has a pair of words: `asked`, which the initiator
  * raises when the line holds a request for this target, and `served`, which the target makes equal when it has
- * executed it. No word has two writers, so nothing here but the taking of a line is more than a load or a store. Two more
- * pairs per initiator count what found no free line: the target flushes the space, or the kernel's half, instead.
+ * executed it. No word has two writers, so nothing here but the taking of a line is more than a load or a store. Two
+ * more pairs per initiator count what found no free line: the target flushes the space, or the kernel's half, instead.
  * Several lines are what lets one CPU have many batches in flight, from interrupts or not.
  *
  * Invariant: while asked and served differ for a line, the line does not change, unless the target is away.
@@ -89,8 +89,8 @@ bool ktlb_scoreboard_acked(const struct ktlb_batch *batch, unsigned target)
 {
     const struct ktlb_u32 *served = &row(target, 0).served[batch->line];
 
-    /* Acquire, pairs with the release in answer: the invalidation happened before. By difference, which survives a wrap:
-     * only a batch 2^31 requests of its own pair old could be misread, as not served. */
+    /* Acquire, pairs with the release in answer: the invalidation happened before. By difference, which survives a
+     * wrap: only a batch 2^31 requests of its own pair old could be misread, as not served. */
     return (int32_t)(ktlb_load_acquire_u32(served) - batch->ticket[target]) >= 0;
 }
 
@@ -114,8 +114,8 @@ bool ktlb_scoreboard_pending(const struct ktlb_cpu *self)
     return false;
 }
 
-/* Whether the answer may come before the execution. What a user's translation led to is not used until the user runs again,
- * which is after this service; but page walks, and whatever uses the kernel's half, go on meanwhile. */
+/* Whether the answer may come before the execution. What a user's translation led to is not used until the user runs
+ * again, which is after this service; but page walks, and whatever uses the kernel's half, go on meanwhile. */
 static bool may_answer_early(const struct ktlb_request *request)
 {
     return KTLB_SCOREBOARD_EARLY && request->space != &ktlb_kernel && !(request->flags & KTLB_TABLES);
@@ -163,8 +163,9 @@ static uint32_t *forgetting(struct row mine, const struct ktlb_cpu *self)
     return &mine.seen[self->number * PAIRS];
 }
 
-/* The core has dropped everything: what was forgotten is done. Relaxed: this CPU has used nothing of the kernel's that is
- * ever removed since it left, nor will before ktlb_cpu_online() returns; there is no use to order before the answer. */
+/* The core has dropped everything: what was forgotten is done. Relaxed: this CPU has used nothing of the kernel's that
+ * is ever removed since it left, nor will before ktlb_cpu_online() returns; there is no use to order before the answer.
+ * */
 static void serve_forgotten(struct ktlb_cpu *self, struct row mine)
 {
     *forgetting(mine, self) = false;

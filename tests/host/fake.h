@@ -1,10 +1,10 @@
 /*
  * fake.h - a machine of many CPUs in one thread, for tests of the library on the host.
  *
- * The test says which CPU it is now (fake_cpu); interrupts stay pending until it takes them (fake_take_interrupt); every
- * invalidation the library executes is logged with the CPU it ran on. So a test walks through an interleaving step by
- * step and then asks who flushed what. Invariant: nothing happens on a CPU unless the test steps onto it, except inside
- * a wait, where fake_wait_hook runs once per turn.
+ * The test says which CPU it is now (fake_cpu); interrupts stay pending until it takes them (fake_take_interrupt);
+ * every invalidation the library executes is logged with the CPU it ran on. So a test walks through an interleaving
+ * step by step and then asks who flushed what. Invariant: nothing happens on a CPU unless the test steps onto it,
+ * except inside a wait, where fake_wait_hook runs once per turn.
  */
 #ifndef TESTS_HOST_FAKE_H
 #define TESTS_HOST_FAKE_H

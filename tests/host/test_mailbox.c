@@ -1,5 +1,6 @@
 /*
- * test_mailbox.c - goal: a full queue widens, to no more than it must, and the counts may wrap. The rest: test_protocol.c.
+ * test_mailbox.c - goal: a full queue widens, to no more than it must, and the counts may wrap. The rest:
+ * test_protocol.c.
  */
 #include "fake.h"
 

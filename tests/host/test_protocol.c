@@ -229,8 +229,8 @@ static void room_is_given_back(void **state)
     }
 }
 
-/* A target that left holds nothing up, and what its initiators leave behind is given to others. It is back, and must execute
- * neither what was for it then nor what is there now for others. */
+/* A target that left holds nothing up, and what its initiators leave behind is given to others. It is back, and must
+ * execute neither what was for it then nor what is there now for others. */
 static void back_among_reused_requests(void **state)
 {
     struct ktlb_batch left, next;

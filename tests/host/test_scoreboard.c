@@ -1,6 +1,6 @@
 /*
- * test_scoreboard.c - goal: initiators use their own lines only, a CPU's batches have a line each until there is none left,
- * and the words may wrap.
+ * test_scoreboard.c - goal: initiators use their own lines only, a CPU's batches have a line each until there is none
+ * left, and the words may wrap.
  */
 #include "fake.h"
 
@@ -52,7 +52,8 @@ static void initiators_never_meet(void **state)
 static void words_wrap(void **state)
 {
     struct ktlb_batch batch;
-    unsigned char *rows = (unsigned char *)(ktlb_machine.cpu + 4) + 4 * KTLB_SCOREBOARD_LINES * sizeof(struct ktlb_line);
+    unsigned char *rows = (unsigned char *)(ktlb_machine.cpu + 4) +
+                          4 * KTLB_SCOREBOARD_LINES * sizeof(struct ktlb_line);
     size_t size = ktlb_scoreboard.memory_size(4) - 4 * KTLB_SCOREBOARD_LINES * sizeof(struct ktlb_line);
 
     (void)state;

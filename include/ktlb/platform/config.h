@@ -58,16 +58,16 @@
 #define KTLB_SCOREBOARD_LINES 3
 #endif
 
-/* 1: on the scoreboard a target answers before it executes, where that is safe: not where page-table pages die, and not for
- * the kernel's half. What the initiator waits for gets shorter by the invalidation. Then no handler that may come in the
- * middle of ktlb_ipi() or ktlb_poll(), an NMI for one, may touch user addresses. */
+/* 1: on the scoreboard a target answers before it executes, where that is safe: not where page-table pages die, and not
+ * for the kernel's half. What the initiator waits for gets shorter by the invalidation. Then no handler that may come
+ * in the middle of ktlb_ipi() or ktlb_poll(), an NMI for one, may touch user addresses. */
 #ifndef KTLB_SCOREBOARD_EARLY
 #define KTLB_SCOREBOARD_EARLY 0
 #endif
 
-/* How many requests the whole machine has under way at the doorbells, each to any number of targets, and how many places a
- * CPU looks at for a free one before it widens to the space. guess: two per CPU of a machine of fifteen; a failed look is
- * a cache line of somebody else's. */
+/* How many requests the whole machine has under way at the doorbells, each to any number of targets, and how many
+ * places a CPU looks at for a free one before it widens to the space. guess: two per CPU of a machine of fifteen; a
+ * failed look is a cache line of somebody else's. */
 #ifndef KTLB_DOORBELL_LINES
 #define KTLB_DOORBELL_LINES 30
 #endif
