@@ -458,6 +458,8 @@ static void print_shootdowns(const struct pass *pass)
     machine_print("    interrupts      %llu sent, %llu saved", SINCE(interrupts), SINCE(interrupts_saved));
     machine_print("    invalidated     %llu pages one by one; %llu times a space, %llu times everything",
                   SINCE(strides), SINCE(space_flushes), SINCE(machine_flushes));
+    machine_print("    caught up       %llu times by what was missed, %llu times by dropping the space",
+                  SINCE(caught_up_exact), SINCE(caught_up));
     machine_print("    waiting         %llu.%llu %% of all CPUs' cycles; the longest wait %llu of %llu", share / 10,
                   share % 10, (unsigned long long)pass->after.wait_cycles_max, (unsigned long long)pass->cycles);
 #undef SINCE

@@ -172,6 +172,23 @@ static void post_to_targets(struct ktlb_cpu *self, struct ktlb_batch *batch)
     KTLB_COUNT(self, interrupts_saved, ktlb_cpuset_count(&batch->waiting) - ktlb_cpuset_count(&kick));
 }
 
+/* For CPUs that are not told. One op: several become their hull, or the space. The kernel's half has no such CPUs. */
+static void remember(const struct ktlb_request *request)
+{
+#if KTLB_SPACE_RING
+    struct ktlb_op op = request->op[0];
+
+    if (request->space == &ktlb_kernel)
+        return;
+    for (uint32_t i = 1; i < request->count; i++)
+        op = ktlb_op_join(op, request->op[i], KTLB_FLUSH_MAX);
+    op.flags = (uint8_t)request->flags;
+    ktlb_space_remember(request->space, request->generation, op);
+#else
+    (void)request;
+#endif
+}
+
 void ktlb_batch_dispatch(struct ktlb_batch *batch)
 {
     struct ktlb_request *request = &batch->request;
@@ -190,6 +207,7 @@ void ktlb_batch_dispatch(struct ktlb_batch *batch)
     find_targets(self, batch);
     KTLB_COUNT(self, dispatches, 1);
     post_to_targets(self, batch);
+    remember(request); /* after posting: the targets need not wait for it, and who finds it missing drops the space */
     ktlb_cpu_execute(self, request); /* while the others do */
     ktlb_cpu_leave(self, irq);
 }

@@ -186,15 +186,83 @@ static void flush_space(struct ktlb_cpu *self)
     KTLB_COUNT(self, space_flushes, 1);
 }
 
-/* Flush the loaded space whole, and know it clean up to what its generation was before the flush: acquire [A], so that
- * the page-table changes of every dispatch counted in it are visible to walks after the flush. */
-static void catch_up(struct ktlb_cpu *self)
+/* ---- catching up ---- */
+
+#if KTLB_SPACE_RING
+
+/*
+ * Gather what @slot of @space lacks up to @generation; false: part of it cannot be had, or has a flag in @but_not, or
+ * all of it together is more than is worth dropping piece by piece. Every dispatch in between is asked for: with one left
+ * out, a partial flush would be none.
+ */
+static bool gather_missed(struct ktlb_cpu *self, const struct ktlb_space *space, const struct ktlb_slot *slot,
+                          uint64_t generation, unsigned but_not)
 {
+    uint64_t strides = 0;
+    unsigned count = 0;
+
+    if (generation - slot->clean > 64)
+        return false;
+    for (uint64_t each = slot->clean + 1; each <= generation; each++) {
+        struct ktlb_op *op = &self->missed[count];
+
+        if (slot_has(slot, each))
+            continue;
+        if (count == KTLB_SPACE_RING || !ktlb_space_recall(space, each, op) || (op->flags & but_not))
+            return false;
+        strides += op->count; /* KTLB_ALL is more than any limit */
+        if (strides > KTLB_FLUSH_MAX)
+            return false;
+        count++;
+    }
+    self->missed_count = count;
+    return true;
+}
+
+static void execute_missed(struct ktlb_cpu *self)
+{
+    for (unsigned i = 0; i < self->missed_count; i++) {
+        ktlb_arch_flush_range(self->missed[i]);
+        KTLB_COUNT(self, strides, self->missed[i].count);
+    }
+    KTLB_COUNT(self, caught_up_exact, self->missed_count != 0);
+    self->missed_count = 0;
+}
+
+#else
+
+static bool gather_missed(struct ktlb_cpu *self, const struct ktlb_space *space, const struct ktlb_slot *slot,
+                          uint64_t generation, unsigned but_not)
+{
+    (void)self, (void)space, (void)slot, (void)generation, (void)but_not;
+    return false;
+}
+
+static void execute_missed(struct ktlb_cpu *self)
+{
+    (void)self;
+}
+
+#endif
+
+/* Drop what this CPU missed of the loaded space, @exactly where it can, or all of it, and know it clean up to what its generation was before:
+ * acquire [A], so that the page-table changes of every dispatch counted in it are visible to walks after the flush.
+ * Dead tables may be among it: this CPU has the space loaded, so whoever frees them still waits for its answer. */
+static void catch_up(struct ktlb_cpu *self, bool exactly)
+{
+    struct ktlb_slot *slot = &self->slots[self->slot];
     uint64_t generation = ktlb_load_acquire(&self->loaded->generation);
 
-    flush_space(self);
-    slot_reset(&self->slots[self->slot], generation);
+    if (exactly && gather_missed(self, self->loaded, slot, generation, 0)) {
+        execute_missed(self);
+    } else {
+        flush_space(self);
+        KTLB_COUNT(self, caught_up, exactly);
+    }
+    slot_reset(slot, generation);
 }
+
+/* ---- executing requests ---- */
 
 static void execute_ops(struct ktlb_cpu *self, const struct ktlb_request *request)
 {
@@ -236,10 +304,9 @@ void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request)
     } else if (slot_has(slot, request->generation)) {
         KTLB_COUNT(self, already_clean, 1);
     } else if (request->generation - slot->clean > 64) {
-        catch_up(self);
-        KTLB_COUNT(self, caught_up, 1);
+        catch_up(self, true); /* the ring does not reach that far: drops the space */
     } else if (request->op[0].count == KTLB_ALL) {
-        catch_up(self); /* the same flush, which leaves nothing to do for what else is posted here */
+        catch_up(self, false); /* the same flush, which leaves nothing to do for what else is posted here */
     } else {
         execute_ops(self, request);
         slot_note(slot, request->generation);
@@ -251,7 +318,7 @@ void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel)
     if (kernel || self->next) {
         flush_machine(self);
     } else if (self->slot != KTLB_SLOT_NONE) {
-        catch_up(self);
+        catch_up(self, true);
     }
 }
 
@@ -340,6 +407,21 @@ bool ktlb_poll(void)
 
 /* ---- switching ---- */
 
+/*
+ * May the entries of @slot be kept, because switch_end can drop what was missed? An invalidation by address reaches the
+ * loaded tag only, so it cannot be done before the load; between the two, entries that were removed long ago
+ * are there but, by the host's promise, not used. The page walker has promised nothing: if a table died, its
+ * walk caches must be gone before the root is loaded, and only a flushing load does that.
+ */
+static bool plan_catch_up(struct ktlb_cpu *self, const struct ktlb_space *next, const struct ktlb_slot *slot,
+                          uint64_t generation)
+{
+    bool exact = gather_missed(self, next, slot, generation, KTLB_TABLES);
+
+    KTLB_COUNT(self, caught_up, !exact);
+    return exact;
+}
+
 struct ktlb_load ktlb_switch_begin(struct ktlb_space *next)
 {
     ktlb_irq irq;
@@ -364,10 +446,11 @@ struct ktlb_load ktlb_switch_begin(struct ktlb_space *next)
     self->next_slot = slot_for(self, next);
     slot = &self->slots[self->next_slot];
     load.asid = ktlb_machine.asids ? (uint16_t)(self->next_slot + 1) : 0;
-    load.flush = !ktlb_machine.asids || slot->space_id != next->id || slot->clean < generation;
+    if (ktlb_machine.asids && slot->space_id == next->id)
+        load.flush = slot->clean < generation && !plan_catch_up(self, next, slot, generation);
+    /* From here on the slot says what will be true after the load and switch_end. Until then nobody asks it. */
     slot->space_id = next->id;
-    if (load.flush)
-        slot_reset(slot, generation);
+    slot_reset(slot, generation);
     KTLB_COUNT(self, switch_clean, !load.flush);
 out:
     ktlb_cpu_leave(self, irq);
@@ -389,6 +472,7 @@ void ktlb_switch_end(void)
     struct ktlb_space *previous = self->loaded;
 
     KTLB_ASSERT(self->next, "ktlb_switch_begin() before ktlb_switch_end()");
+    execute_missed(self); /* while this CPU still answers for both spaces, by dropping everything */
     self->loaded = self->next;
     self->slot = self->next_slot;
     self->next = NULL;
@@ -431,7 +515,7 @@ void ktlb_lazy_leave(void)
         ktlb_space_join(&space->active, self->number); /* [J] */
         ktlb_fence_seq_cst();                          /* [F2], pairs with [F1] in dispatch: see space.c */
         if (ktlb_load_relaxed(&space->generation) != self->slots[self->slot].clean)
-            catch_up(self);
+            catch_up(self, true);
         /* Last: who no longer finds this CPU lazy may take it that the flush above is done [L]. */
         ktlb_space_leave(&space->lazy, self->number);
     }

@@ -55,6 +55,10 @@ struct ktlb_cpu {
     struct ktlb_u32 busy;     /* in a section: what is here may be half changed */
     struct ktlb_u32 deferred; /* an NMI came meanwhile, and left its work to the section's end */
     struct ktlb_slot slots[KTLB_ASIDS_MAX];
+#if KTLB_SPACE_RING
+    unsigned missed_count; /* what ktlb_switch_end() has to drop before it is true that the next slot is clean */
+    struct ktlb_op missed[KTLB_SPACE_RING];
+#endif
     struct ktlb_counters counters;
 };
 
@@ -97,5 +101,8 @@ void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel);
 
 void ktlb_space_join(struct ktlb_cpuset_shared *set, unsigned cpu);
 void ktlb_space_leave(struct ktlb_cpuset_shared *set, unsigned cpu);
+/* Remember that dispatch @generation invalidated @op / what it was; false: it is not there any more, or not yet. */
+void ktlb_space_remember(struct ktlb_space *space, uint64_t generation, struct ktlb_op op);
+bool ktlb_space_recall(const struct ktlb_space *space, uint64_t generation, struct ktlb_op *op);
 
 #endif

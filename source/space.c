@@ -35,6 +35,10 @@ void ktlb_space_init(struct ktlb_space *space)
     space->id = ktlb_rmw_add_relaxed(&last_id, 1) + 1;
     set_clear(&space->active);
     set_clear(&space->lazy);
+#if KTLB_SPACE_RING
+    for (unsigned i = 0; i < KTLB_SPACE_RING; i++)
+        ktlb_store_relaxed(&space->recent[i].generation, 0);
+#endif
 }
 
 void ktlb_space_fini(struct ktlb_space *space)
@@ -58,3 +62,45 @@ void ktlb_space_leave(struct ktlb_cpuset_shared *set, unsigned cpu)
 {
     ktlb_rmw_and_release(&set->word[cpu / 64], ~(UINT64_C(1) << (cpu % 64)));
 }
+
+/* ---- the ring of recent dispatches ----
+ *
+ * An entry is written by whoever claims it: any dispatch newer than the one in it, and one at a time. Who cannot claim it
+ * does without, so nobody waits; the dispatch is then missing from the ring, and who needs it drops the space.
+ * Generations only grow, so an entry that reads the same before and after its words were read has not changed between.
+ */
+#if KTLB_SPACE_RING
+
+#define CLAIMED UINT64_MAX
+
+void ktlb_space_remember(struct ktlb_space *space, uint64_t generation, struct ktlb_op op)
+{
+    struct ktlb_recent *entry = &space->recent[generation % KTLB_SPACE_RING];
+    uint64_t held = ktlb_load_relaxed(&entry->generation);
+
+    /* Acquire [E1], pairs with [E3] of the previous writer: its words come before ours, and do not reappear over them. */
+    if (held >= generation || !ktlb_rmw_cas_acquire(&entry->generation, &held, CLAIMED))
+        return;
+    /* Release [E2], pairs with the acquire in recall: who reads one of these words sees the entry claimed, or newer. */
+    ktlb_store_release(&entry->va, op.va);
+    ktlb_store_release(&entry->extent, (uint64_t)op.flags << 40 | (uint64_t)op.shift << 32 | op.count);
+    ktlb_store_release(&entry->generation, generation); /* [E3], pairs with the acquire in recall: the words are there */
+}
+
+bool ktlb_space_recall(const struct ktlb_space *space, uint64_t generation, struct ktlb_op *op)
+{
+    const struct ktlb_recent *entry = &space->recent[generation % KTLB_SPACE_RING];
+    uint64_t extent;
+
+    if (ktlb_load_acquire(&entry->generation) != generation) /* pairs with [E3] */
+        return false;
+    op->va = ktlb_load_acquire(&entry->va); /* both pair with [E2] */
+    extent = ktlb_load_acquire(&entry->extent);
+    op->count = (uint32_t)extent;
+    op->shift = (uint8_t)(extent >> 32);
+    op->flags = (uint8_t)(extent >> 40);
+    op->zero = 0;
+    return ktlb_load_relaxed(&entry->generation) == generation;
+}
+
+#endif

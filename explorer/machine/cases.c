@@ -393,6 +393,62 @@ static void merge(unsigned cpu)
 }
 TWO(merge, just_there)
 
+/* ---- the ring: what a CPU missed while it was away or lazy. It holds two dispatches here ---- */
+
+/* Unmap @count pages from @va at once, so that ops differ in both of their words. */
+static void unmap_run(struct machine_space *space, unsigned page, unsigned count, unsigned flags)
+{
+    struct ktlb_batch *batch = &batches[machine_cpu()][0];
+
+    ktlb_batch_init(batch, machine_space_tlb(space));
+    for (unsigned i = 0; i < count; i++)
+        ktlb_batch_defer(batch, &machine_map(space, USER(page + i), NULL, 0)->node);
+    ktlb_batch_add(batch, ktlb_op_range(USER(page), count * PAGE_SIZE, PAGE_BITS, flags));
+    ktlb_batch_dispatch(batch);
+    finish(batch);
+}
+
+/* Two missed and both there; three, so that the third is written over the first while it may be read. */
+static void unmap_two(unsigned cpu)
+{
+    (void)cpu;
+    unmap_run(one, 0, 1, 0);
+    unmap_run(one, 1, 2, 0);
+}
+
+static void unmap_three(unsigned cpu)
+{
+    (void)cpu;
+    unmap_run(one, 0, 2, 0);
+    unmap_run(one, 2, 1, 0);
+    unmap_run(one, 3, 1, 0);
+}
+
+static void comes_in(void)
+{
+    machine_switch(one, true);
+    machine_idle();
+}
+TWO(unmap_two, comes_in)
+TWO(unmap_three, comes_in)
+TWO(unmap_two, is_lazy)
+TWO(free_table, comes_in)
+
+/* Two writers of one entry: the second CPU overwrites what the first wrote, then reads it. */
+static void write_over(unsigned cpu)
+{
+    if (cpu == 0) {
+        unmap_run(one, 0, 1, 0);
+    } else {
+        machine_switch(one, true);
+        machine_switch(two, true);
+        unmap_run(one, 1, 1, 0);
+        unmap_run(one, 2, 2, 0);
+        machine_switch(one, true);
+    }
+    machine_idle();
+}
+
 /* TRAPS 31: the initiator runs another space than the one it shoots. */
 static void unmap_in_two(unsigned cpu)
 {
@@ -615,6 +671,11 @@ const struct ex_case cases[] = {
     CASE("hand-over", 2, both_in_one, hands_over_waits_for_the_other, "P2: dispatched on one CPU, synced on another"),
     CASE("disjoint", 2, both_in_one, disjoint_just_there, "P1: more pages than a batch keeps apart"),
     CASE("merge", 2, both_in_one, merge_just_there, "P1: small pages become a huge one"),
+    CASE("ring", 2, second_in_two_was_in_one, unmap_two_comes_in, "P4: comes back having missed what the ring remembers"),
+    CASE("ring-wrap", 2, second_in_two_was_in_one, unmap_three_comes_in, "P4: and the ring is overwritten meanwhile"),
+    CASE("ring-lazy", 2, second_in_one, unmap_two_is_lazy, "P4: stops being lazy, likewise"),
+    CASE("ring-tables", 2, second_in_two_was_in_one, free_table_comes_in, "P1 P4: a table was freed meanwhile"),
+    CASE("ring-writers", 2, second_in_two_was_in_one, write_over, "P4: two initiators write one entry of the ring"),
     CASE("from-elsewhere", 2, second_in_two_was_in_one, unmap_in_two_goes_and_returns, "P1: the initiator is in neither"),
     CASE("crossing", 2, both_in_one, each_unmaps, "P5: two initiators, each the other's target"),
     CASE("crossing-masked", 2, both_in_one, each_unmaps_masked, "P5: the same with interrupts masked"),

@@ -23,6 +23,9 @@
 #ifndef KTLB_SCOREBOARD_LINES
 #define KTLB_SCOREBOARD_LINES 1
 #endif
+#ifndef KTLB_SPACE_RING
+#define KTLB_SPACE_RING 2
+#endif
 #define KTLB_STALL_SPINS (1u << 30) /* time does not pass here: a wait that cannot end is reported as a deadlock */
 #define KTLB_STATS 0
 

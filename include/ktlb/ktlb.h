@@ -30,6 +30,13 @@
 extern "C" {
 #endif
 
+/* What one dispatch invalidated, for a CPU that was not there. */
+struct ktlb_recent {
+    struct ktlb_u64 generation; /* which dispatch; all ones while the rest is being written */
+    struct ktlb_u64 va;
+    struct ktlb_u64 extent; /* count, shift and flags of the op */
+};
+
 /*
  * An address space as the TLB sees it. Lives in the host's own structure for one; the fields are the library's.
  */
@@ -41,6 +48,10 @@ struct ktlb_space {
     /* Who may be using it; who has its root loaded but promises not to use it. */
     struct ktlb_cpuset_shared active;
     struct ktlb_cpuset_shared lazy;
+#if KTLB_SPACE_RING
+    /* The last dispatches, each at its generation modulo the ring. */
+    KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_recent recent[KTLB_SPACE_RING];
+#endif
 };
 
 /* A page owed to the host. Embed it in the host's record of a page, never in the page itself: until the sync
@@ -94,7 +105,8 @@ struct ktlb_config {
 /* How to load a root register. */
 struct ktlb_load {
     uint16_t asid; /* the tag to load it with; 0 where there are no tags and for the kernel's own root */
-    bool flush;    /* drop what this CPU holds under that tag; false: keep it, it is clean */
+    bool flush;    /* drop what this CPU holds under that tag; false: keep it, it is clean, or will be when
+                    * ktlb_switch_end() has dropped the few ranges that this CPU missed */
 };
 
 /* ---- set-up ---- */

@@ -23,7 +23,8 @@
     X(served, "requests served for other CPUs")                                                    \
     X(already_clean, "requests and local flushes skipped: an earlier flush had covered them")      \
     X(not_loaded, "requests for a space that had left this CPU meanwhile")                         \
-    X(caught_up, "requests answered by flushing the space, having missed too many")                \
+    X(caught_up, "times a space was dropped because of what was missed while away, lazy or full")   \
+    X(caught_up_exact, "times only the ranges that were missed were dropped instead")              \
     X(strides, "single invalidations executed")                                                    \
     X(space_flushes, "whole spaces dropped")                                                       \
     X(machine_flushes, "everything dropped, global entries and all tags")                          \

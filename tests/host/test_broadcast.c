@@ -62,7 +62,8 @@ static void a_taken_line_widens(void **state)
     fake_log_clear();
     fake_take_interrupt(1);
     assert_int_equal(fake_count(1, FAKE_INVPCID), 1);
-    assert_int_equal(fake_count(1, FAKE_CR3), 1);
+    assert_int_equal(fake_count(1, FAKE_CR3), KTLB_SPACE_RING ? 0 : 1); /* the space remembers what the line did not */
+    assert_int_equal(fake_count(1, FAKE_INVLPG), KTLB_SPACE_RING ? 2 : 0);
     assert_true(fake_acked(&a, 1) && fake_acked(&b, 1) && fake_acked(&c, 1));
     assert_false(fake_acked(&c, 3));
 }

@@ -8,6 +8,9 @@
 
 static struct ktlb_space space, other;
 
+/* A CPU that missed little drops just that where spaces remember it, the whole space where they do not. */
+#define MISSED_FLUSHES (KTLB_SPACE_RING == 0)
+
 static int start(void **state)
 {
     (void)state;
@@ -76,8 +79,11 @@ static void away_is_behind(void **state)
     fake_switch(1, &other);
     shoot(&space, 3, 0);
     assert_int_equal(fake_interrupts, 0);
-    assert_true(fake_switch(1, &space).flush);
+    fake_log_clear();
+    assert_int_equal(fake_switch(1, &space).flush, MISSED_FLUSHES);
+    assert_int_equal(fake_count(1, FAKE_INVLPG), !MISSED_FLUSHES);
     assert_false(fake_switch(1, &space).flush);
+    assert_int_equal(fake_count(1, FAKE_INVLPG), !MISSED_FLUSHES);
 }
 
 static void present_and_served_is_not_behind(void **state)
@@ -104,7 +110,8 @@ static void posted_before_leaving_and_served_after(void **state)
     fake_take_interrupts();
     assert_true(ktlb_batch_done(&batch));
     assert_int_equal(STAT(1, not_loaded), 1);
-    assert_true(fake_switch(1, &space).flush);
+    fake_log_clear();
+    assert_true(fake_switch(1, &space).flush || fake_did(1, FAKE_INVLPG, 0));
 }
 
 /* A freed space's memory is used for a new one: what is remembered of the old is not taken for the new. */
@@ -158,7 +165,8 @@ static void lazy_is_left_alone_and_catches_up(void **state)
     fake_cpu = 1;
     ktlb_lazy_leave();
     fake_cpu = 0;
-    assert_int_equal(fake_count(1, FAKE_CR3), 1);
+    assert_int_equal(fake_count(1, FAKE_CR3), MISSED_FLUSHES);
+    assert_int_equal(fake_did(1, FAKE_INVLPG, 3 * PAGE), !MISSED_FLUSHES);
     fake_log_clear();
     shoot(&space, 4, 0);
     assert_true(fake_did(1, FAKE_INVLPG, 4 * PAGE));
@@ -200,7 +208,9 @@ static void a_switch_ends_laziness(void **state)
     ktlb_lazy_enter();
     fake_cpu = 0;
     shoot(&space, 3, 0);
-    assert_true(fake_switch(1, &space).flush); /* back to the very space it was lazy in */
+    fake_log_clear();
+    /* Back to the very space it was lazy in. */
+    assert_true(fake_switch(1, &space).flush || fake_did(1, FAKE_INVLPG, 3 * PAGE));
     fake_log_clear();
     shoot(&space, 4, 0);
     assert_int_equal(fake_interrupts, 1);

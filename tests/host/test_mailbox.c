@@ -43,7 +43,9 @@ static void a_full_queue_widens_to_the_space(void **state)
     fake_take_interrupt(1);
     for (unsigned i = 0; i < KTLB_MAILBOX_SLOTS; i++)
         assert_true(fake_did(1, FAKE_INVLPG, (100 + i) * PAGE));
-    assert_int_equal(fake_count(1, FAKE_CR3), 1);
+    /* The details of two are lost to the queue; the space may remember them. */
+    assert_int_equal(fake_count(1, FAKE_CR3), KTLB_SPACE_RING ? 0 : 1);
+    assert_int_equal(fake_count(1, FAKE_INVLPG), KTLB_MAILBOX_SLOTS + (KTLB_SPACE_RING ? 2 : 0));
     assert_int_equal(fake_count(1, FAKE_INVPCID), 0);
     for (unsigned i = 0; i < KTLB_MAILBOX_SLOTS + 2; i++)
         assert_true(fake_acked(&batches[i], 1));
@@ -61,7 +63,7 @@ static void a_full_queue_widens_to_the_machine_for_the_kernel(void **state)
     fake_dispatch(&batches[KTLB_MAILBOX_SLOTS + 1], &ktlb_kernel, 0, 5);
     fake_log_clear();
     fake_take_interrupt(1);
-    assert_int_equal(fake_count(1, FAKE_CR3), 1);
+    assert_int_equal(fake_count(1, FAKE_CR3), KTLB_SPACE_RING ? 0 : 1);
     assert_int_equal(fake_count(1, FAKE_INVPCID), 1);
     for (unsigned i = 0; i < KTLB_MAILBOX_SLOTS + 2; i++)
         assert_true(fake_acked(&batches[i], 1));
@@ -78,7 +80,8 @@ static void widened_for_a_space_that_has_left(void **state)
     fake_switch(1, &other);
     fake_take_interrupt(1);
     assert_true(fake_acked(&batches[KTLB_MAILBOX_SLOTS], 1));
-    assert_true(fake_switch(1, &space).flush);
+    fake_log_clear();
+    assert_true(fake_switch(1, &space).flush || fake_count(1, FAKE_INVLPG) == KTLB_MAILBOX_SLOTS + 1);
 }
 
 static void counts_wrap(void **state)

@@ -30,7 +30,9 @@ static void a_batch_has_a_line_until_none_is_left(void **state)
     fake_take_interrupt(1);
     for (unsigned i = 0; i < KTLB_SCOREBOARD_LINES; i++)
         assert_true(fake_did(1, FAKE_INVLPG, (100 + i) * PAGE));
-    assert_int_equal(fake_count(1, FAKE_CR3), 1); /* both of the others */
+    /* Both of the others, at once; the space may remember them. */
+    assert_int_equal(fake_count(1, FAKE_CR3), KTLB_SPACE_RING ? 0 : 1);
+    assert_int_equal(fake_count(1, FAKE_INVLPG), KTLB_SCOREBOARD_LINES + (KTLB_SPACE_RING ? 2 : 0));
     assert_int_equal(fake_count(1, FAKE_INVPCID), 0);
 }
 

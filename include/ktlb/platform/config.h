@@ -89,6 +89,13 @@
 #endif
 #endif
 
+/* How many recent dispatches a space remembers, so that a CPU that missed a few of them drops their ranges instead of
+ * the space. 24 bytes each: sixteen are six lines. More than KTLB_FLUSH_MAX buys nothing, nor do more than the 64
+ * that a CPU tells apart. A power of two; 0: none, and a CPU that is behind always drops the space. */
+#ifndef KTLB_SPACE_RING
+#define KTLB_SPACE_RING 16
+#endif
+
 /* How many turns of the waiting loop pass before the port hears of a stall, and between one report and
  * the next. guess: a turn is some tens of cycles, so this is in the order of a second. */
 #ifndef KTLB_STALL_SPINS
@@ -142,6 +149,10 @@
 #endif
 #if KTLB_DOORBELL_TRIES < 1 || KTLB_DOORBELL_TRIES > 30
 #error "KTLB_DOORBELL_TRIES: 1 to 30"
+#endif
+
+#if KTLB_SPACE_RING < 0 || KTLB_SPACE_RING > 64 || (KTLB_SPACE_RING & (KTLB_SPACE_RING - 1))
+#error "KTLB_SPACE_RING: 0 or a power of two to 64"
 #endif
 #if KTLB_STALL_SPINS < 16 || KTLB_STALL_SPINS > 0xffffffff
 #error "KTLB_STALL_SPINS: 16 to 2^32 - 1"
