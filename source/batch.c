@@ -22,6 +22,7 @@ void ktlb_batch_init(struct ktlb_batch *batch, struct ktlb_space *space)
     batch->state = KTLB_BATCH_OPEN;
     batch->line = 0;
     batch->posted = false;
+    batch->joined = KTLB_BATCH_APART;
 }
 
 /* ---- gathering ---- */
@@ -50,17 +51,21 @@ static bool extend(struct ktlb_request *request, struct ktlb_op op)
 }
 
 /* No room for another op: widen the one that grows into the smallest. */
-static void squeeze(struct ktlb_request *request, struct ktlb_op op)
+static void squeeze(struct ktlb_batch *batch, struct ktlb_op op)
 {
+    struct ktlb_request *request = &batch->request;
     uint32_t best = 0;
 
+    batch->joined = KTLB_BATCH_SQUEEZED;
     for (uint32_t i = 1; i < request->count; i++)
         if (ktlb_op_join(request->op[i], op, KTLB_FLUSH_MAX).count <
             ktlb_op_join(request->op[best], op, KTLB_FLUSH_MAX).count)
             best = i;
     request->op[best] = ktlb_op_join(request->op[best], op, KTLB_FLUSH_MAX);
-    if (request->op[best].count == KTLB_ALL)
+    if (request->op[best].count == KTLB_ALL) {
+        batch->joined = KTLB_BATCH_TOO_FAR;
         widen(request);
+    }
 }
 
 static bool well_formed(struct ktlb_op op)
@@ -90,7 +95,7 @@ void ktlb_batch_add(struct ktlb_batch *batch, struct ktlb_op op)
     else if (request->count < KTLB_BATCH_OPS)
         request->op[request->count++] = op;
     else
-        squeeze(request, op);
+        squeeze(batch, op);
 }
 
 void ktlb_batch_pte(struct ktlb_batch *batch, uint64_t va, uint64_t old_pte, uint64_t new_pte, unsigned shift)
@@ -119,12 +124,17 @@ void ktlb_batch_defer(struct ktlb_batch *batch, struct ktlb_node *page)
 /* ---- dispatch ---- */
 
 /* Beyond KTLB_FLUSH_MAX single invalidations, dropping the space is cheaper for everyone. */
-static void limit(struct ktlb_cpu *self, struct ktlb_request *request)
+static void limit(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
+    struct ktlb_request *request = &batch->request;
     uint64_t strides = 0;
 
-    if (request->op[0].count == KTLB_ALL)
+    KTLB_COUNT(self, squeezed, batch->joined != KTLB_BATCH_APART);
+    if (request->op[0].count == KTLB_ALL) {
+        KTLB_COUNT(self, widened_far, batch->joined == KTLB_BATCH_TOO_FAR);
+        KTLB_COUNT(self, asked_all, batch->joined != KTLB_BATCH_TOO_FAR);
         return;
+    }
     for (uint32_t i = 0; i < request->count; i++)
         strides += request->op[i].count;
     if (strides > KTLB_FLUSH_MAX) {
@@ -141,15 +151,19 @@ static void limit(struct ktlb_cpu *self, struct ktlb_request *request)
 static void find_targets(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
     struct ktlb_space *space = batch->request.space;
+    bool tables = batch->request.flags & KTLB_TABLES;
 
+    KTLB_COUNT(self, tables, tables);
     for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++) {
         uint64_t active = ktlb_load_acquire(&space->active.word[i]);
         uint64_t lazy = ktlb_load_acquire(&space->lazy.word[i]) & ~active;
 
-        if (batch->request.flags & KTLB_TABLES)
+        if (tables) {
             active |= lazy;
-        else
+            KTLB_COUNT(self, lazy_told, ktlb_count_bits(lazy));
+        } else {
             KTLB_COUNT(self, lazy_skipped, ktlb_count_bits(lazy));
+        }
         batch->waiting.word[i] = active;
     }
     ktlb_cpuset_remove(&batch->waiting, self->number);
@@ -197,10 +211,12 @@ void ktlb_batch_dispatch(struct ktlb_batch *batch)
 
     KTLB_ASSERT(batch->state == KTLB_BATCH_OPEN, "a batch is dispatched once, after init");
     batch->state = KTLB_BATCH_SENT;
-    if (request->count == 0)
+    if (request->count == 0) {
+        KTLB_COUNT(ktlb_cpu_self(), dispatches_empty, 1);
         return;
+    }
     self = ktlb_cpu_enter(&irq);
-    limit(self, request);
+    limit(self, batch);
     /* Release [G]: who reads this generation, or a later one, also sees the page-table changes it stands for. */
     request->generation = ktlb_rmw_add_release(&request->space->generation, 1) + 1;
     ktlb_fence_seq_cst(); /* [F1], pairs with [F2] in switch_begin and lazy_leave, [F3] in online; and publishes the request */
@@ -228,7 +244,10 @@ static bool target_answered(const struct ktlb_batch *batch, unsigned cpu)
     /* [F4], pairs with [F3] in online: if we take a CPU to have left that is back meanwhile, it has seen what we posted
      * and will not read it, for it is about to be gone from our stack. Acquire, pairs with the release in offline. */
     ktlb_fence_seq_cst();
-    return !ktlb_load_acquire_u32(online);
+    if (ktlb_load_acquire_u32(online))
+        return false;
+    KTLB_COUNT(ktlb_cpu_self(), targets_left, 1);
+    return true;
 }
 
 static bool all_answered(struct ktlb_batch *batch)

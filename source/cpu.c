@@ -202,21 +202,30 @@ static bool gather_missed(struct ktlb_cpu *self, const struct ktlb_space *space,
     unsigned count = 0;
 
     if (generation - slot->clean > 64)
-        return false;
+        goto gone;
     for (uint64_t each = slot->clean + 1; each <= generation; each++) {
         struct ktlb_op *op = &self->missed[count];
 
         if (slot_has(slot, each))
             continue;
-        if (count == KTLB_SPACE_RING || !ktlb_space_recall(space, each, op) || (op->flags & but_not))
+        if (count == KTLB_SPACE_RING || !ktlb_space_recall(space, each, op))
+            goto gone;
+        if (op->flags & but_not) {
+            KTLB_COUNT(self, caught_up_tables, 1);
             return false;
+        }
         strides += op->count; /* KTLB_ALL is more than any limit */
-        if (strides > KTLB_FLUSH_MAX)
+        if (strides > KTLB_FLUSH_MAX) {
+            KTLB_COUNT(self, caught_up_large, 1);
             return false;
+        }
         count++;
     }
     self->missed_count = count;
     return true;
+gone:
+    KTLB_COUNT(self, caught_up_gone, 1);
+    return false;
 }
 
 static void execute_missed(struct ktlb_cpu *self)
@@ -234,7 +243,8 @@ static void execute_missed(struct ktlb_cpu *self)
 static bool gather_missed(struct ktlb_cpu *self, const struct ktlb_space *space, const struct ktlb_slot *slot,
                           uint64_t generation, unsigned but_not)
 {
-    (void)self, (void)space, (void)slot, (void)generation, (void)but_not;
+    (void)space, (void)slot, (void)generation, (void)but_not;
+    KTLB_COUNT(self, caught_up_gone, 1);
     return false;
 }
 
@@ -285,8 +295,10 @@ static void execute_kernel(struct ktlb_cpu *self, const struct ktlb_request *req
     execute_ops(self, request);
     if (request->op[0].count == KTLB_ALL)
         return; /* that reached every tag */
-    if ((request->flags & KTLB_TABLES) || !(request->flags & KTLB_GLOBAL))
+    if ((request->flags & KTLB_TABLES) || !(request->flags & KTLB_GLOBAL)) {
         forget_other_slots(self);
+        KTLB_COUNT(self, tags_forgotten, 1);
+    }
 }
 
 void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request)
@@ -297,6 +309,7 @@ void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request)
         /* Either root may be loaded by now, and the next may be about to be loaded without a flush. */
         flush_machine(self);
         note_if_held(self, request);
+        KTLB_COUNT(self, in_switch, 1);
     } else if (request->space == &ktlb_kernel) {
         execute_kernel(self, request);
     } else if (self->slot == KTLB_SLOT_NONE || slot->space_id != request->space_id) {
@@ -317,6 +330,7 @@ void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel)
 {
     if (kernel || self->next) {
         flush_machine(self);
+        KTLB_COUNT(self, in_switch, self->next != NULL);
     } else if (self->slot != KTLB_SLOT_NONE) {
         catch_up(self, true);
     }
@@ -446,6 +460,7 @@ struct ktlb_load ktlb_switch_begin(struct ktlb_space *next)
     self->next_slot = slot_for(self, next);
     slot = &self->slots[self->next_slot];
     load.asid = ktlb_machine.asids ? (uint16_t)(self->next_slot + 1) : 0;
+    KTLB_COUNT(self, switch_new, slot->space_id != next->id);
     if (ktlb_machine.asids && slot->space_id == next->id)
         load.flush = slot->clean < generation && !plan_catch_up(self, next, slot, generation);
     /* From here on the slot says what will be true after the load and switch_end. Until then nobody asks it. */
@@ -494,6 +509,7 @@ void ktlb_lazy_enter(void)
     KTLB_ASSERT(!self->next, "no laziness between ktlb_switch_begin() and ktlb_switch_end()");
     KTLB_ASSERT(!self->lazy, "ktlb_lazy_leave() before the next ktlb_lazy_enter()");
     self->lazy = true;
+    KTLB_COUNT(self, lazy_periods, 1);
     if (self->loaded != &ktlb_kernel) {
         /* In this order: an initiator that misses the CPU in the active set then finds it in the lazy one, by the
          * release of the second [L] and the acquire of dispatch, which reads the sets in the same order. */
@@ -516,6 +532,8 @@ void ktlb_lazy_leave(void)
         ktlb_fence_seq_cst();                          /* [F2], pairs with [F1] in dispatch: see space.c */
         if (ktlb_load_relaxed(&space->generation) != self->slots[self->slot].clean)
             catch_up(self, true);
+        else
+            KTLB_COUNT(self, lazy_clean, 1);
         /* Last: who no longer finds this CPU lazy may take it that the flush above is done [L]. */
         ktlb_space_leave(&space->lazy, self->number);
     }

@@ -77,7 +77,7 @@ extern struct ktlb_machine ktlb_machine;
     ktlb_store_relaxed(&(cpu)->counters.name,                                                      \
                        ktlb_load_relaxed(&(cpu)->counters.name) + (uint64_t)(amount))
 #else
-#define KTLB_COUNT(cpu, name, amount) ((void)(cpu), (void)(amount))
+#define KTLB_COUNT(cpu, name, amount) ((void)(0 && (cpu) && (amount)))
 #endif
 
 /* ---- op.c ---- */

@@ -72,6 +72,9 @@ struct ktlb_request {
 
 enum ktlb_batch_state { KTLB_BATCH_OPEN = 0x6f70656e, KTLB_BATCH_SENT = 0x73656e74 };
 
+/* What became of ops that a batch had no room for. */
+enum ktlb_batch_joined { KTLB_BATCH_APART, KTLB_BATCH_SQUEEZED, KTLB_BATCH_TOO_FAR };
+
 /* One initiator's pending ops and the pages owed back. Fields are the library's. */
 struct ktlb_batch {
     struct ktlb_request request;
@@ -80,6 +83,7 @@ struct ktlb_batch {
     struct ktlb_node **pages_end;
     uint32_t state; /* enum ktlb_batch_state */
     bool posted;    /* to the protocol, which is owed a word when all have answered */
+    uint8_t joined; /* enum ktlb_batch_joined, for the counters */
     /* The protocol's own: what the batch holds of it, and what each target's answer is recognised by. */
     uint32_t line;
     uint32_t ticket[KTLB_CPUS_MAX];
