@@ -23,6 +23,8 @@ void ktlb_batch_init(struct ktlb_batch *batch, struct ktlb_space *space)
     batch->line = 0;
     batch->posted = false;
     batch->joined = KTLB_BATCH_APART;
+    batch->initiator = batch->reports = 0;
+    batch->waits_since = 0;
 }
 
 /* ---- gathering ---- */
@@ -216,6 +218,7 @@ void ktlb_batch_dispatch(struct ktlb_batch *batch)
         return;
     }
     self = ktlb_cpu_enter(&irq);
+    batch->initiator = self->number;
     limit(self, batch);
     /* Release [G]: who reads this generation, or a later one, also sees the page-table changes it stands for. */
     request->generation = ktlb_rmw_add_release(&request->space->generation, 1) + 1;
@@ -275,6 +278,7 @@ static void report_stall(struct ktlb_cpu *self, struct ktlb_batch *batch)
     struct ktlb_cpuset others = batch->waiting;
     ktlb_irq irq;
 
+    batch->reports++;
     ktlb_port_stall(batch);
     KTLB_COUNT(self, stalls, 1);
     /* An interrupt may have been lost. One too many does no harm. This CPU itself may be waited for, if the batch was
@@ -291,9 +295,10 @@ static void report_stall(struct ktlb_cpu *self, struct ktlb_batch *batch)
 /* Ended by the targets, each of which answers or leaves; until then, stall reports. */
 static void wait(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
-    uint64_t start = ktlb_arch_cycles(), cycles;
     uint32_t spins = 0;
+    uint64_t cycles;
 
+    batch->waits_since = ktlb_arch_cycles();
     do {
         if (!ktlb_poll())
             ktlb_arch_relax();
@@ -302,7 +307,7 @@ static void wait(struct ktlb_cpu *self, struct ktlb_batch *batch)
             report_stall(self, batch);
         }
     } while (!all_answered(batch));
-    cycles = ktlb_arch_cycles() - start;
+    cycles = ktlb_arch_cycles() - batch->waits_since;
     KTLB_COUNT(self, syncs_waited, 1);
     KTLB_COUNT(self, wait_cycles, cycles);
     if (KTLB_STATS && cycles > ktlb_load_relaxed(&self->counters.wait_cycles_max))
@@ -324,6 +329,15 @@ struct ktlb_node *ktlb_batch_sync(struct ktlb_batch *batch)
 const struct ktlb_cpuset *ktlb_batch_waiting(const struct ktlb_batch *batch)
 {
     return &batch->waiting;
+}
+
+void ktlb_batch_wait_read(const struct ktlb_batch *batch, struct ktlb_wait *wait)
+{
+    wait->initiator = batch->initiator;
+    wait->reports = batch->reports;
+    wait->space_id = batch->request.space_id;
+    wait->generation = batch->request.generation;
+    wait->cycles = batch->waits_since ? ktlb_arch_cycles() - batch->waits_since : 0;
 }
 
 void ktlb_flush(struct ktlb_space *space, struct ktlb_op op)

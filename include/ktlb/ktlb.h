@@ -84,6 +84,10 @@ struct ktlb_batch {
     uint32_t state; /* enum ktlb_batch_state */
     bool posted;    /* to the protocol, which is owed a word when all have answered */
     uint8_t joined; /* enum ktlb_batch_joined, for the counters */
+    /* For reports: who dispatched it; since when sync waits, and how often it has said so. */
+    uint32_t initiator;
+    uint32_t reports;
+    uint64_t waits_since;
     /* The protocol's own: what the batch holds of it, and what each target's answer is recognised by. */
     uint32_t line;
     uint32_t ticket[KTLB_CPUS_MAX];
@@ -184,8 +188,22 @@ bool ktlb_batch_done(struct ktlb_batch *batch);
  */
 struct ktlb_node *ktlb_batch_sync(struct ktlb_batch *batch);
 
-/* The targets that had not answered when last looked at: for a stall report. */
+/* Who waits, since when, and for what; for whom, says ktlb_batch_waiting(). */
+struct ktlb_wait {
+    unsigned initiator;  /* the CPU that dispatched the batch; the one that waits is the caller of sync */
+    uint32_t reports;    /* calls of ktlb_port_stall() for it, the present one included */
+    uint64_t space_id;   /* which space: a number never given twice; 1: ktlb_kernel */
+    uint64_t generation; /* which dispatch on that space */
+    uint64_t cycles;     /* of the arch's counter, since ktlb_batch_sync() began to wait; 0: it does not */
+};
+
+/*
+ * For a stall report: the targets that had not answered when last looked at / the rest of it.
+ * => In ktlb_port_stall(), or wherever else the batch does not end meanwhile: from ktlb_batch_dispatch() on, on any CPU,
+ *    but that what another CPU is changing may be a moment old.
+ */
 const struct ktlb_cpuset *ktlb_batch_waiting(const struct ktlb_batch *batch);
+void ktlb_batch_wait_read(const struct ktlb_batch *batch, struct ktlb_wait *wait);
 
 /* Init, add, dispatch and sync, for who owes no page. */
 void ktlb_flush(struct ktlb_space *space, struct ktlb_op op);

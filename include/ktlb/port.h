@@ -44,7 +44,8 @@ ktlb_irq ktlb_port_irq_save(void);
 void ktlb_port_irq_restore(ktlb_irq state);
 
 /*
- * A batch has waited KTLB_STALL_SPINS turns, again. ktlb_batch_waiting() names the CPUs that have not answered.
+ * A batch has waited KTLB_STALL_SPINS turns, again. ktlb_batch_waiting() names the CPUs that have not answered, and
+ * ktlb_batch_wait_read() says who asked them, since when that is waited for, and how often this was called.
  * Report it; it is not an error return, and nothing the host does here ends the wait: the targets are interrupted
  * again and the waiting goes on.
  * => The context of ktlb_batch_sync(): interrupts as the caller of sync has them.

@@ -15,6 +15,8 @@ unsigned fake_interrupts;
 unsigned fake_masked;
 unsigned fake_stalls;
 struct ktlb_cpuset fake_stalled_for;
+struct ktlb_wait fake_stalled;
+unsigned fake_stalled_on;
 void (*fake_wait_hook)(void);
 void (*fake_invlpg_hook)(void);
 struct fake_event fake_log[4096];
@@ -61,6 +63,8 @@ void ktlb_port_stall(const struct ktlb_batch *batch)
 {
     fake_stalls++;
     fake_stalled_for = *ktlb_batch_waiting(batch);
+    ktlb_batch_wait_read(batch, &fake_stalled);
+    fake_stalled_on = fake_cpu;
 }
 
 void fake_panicked(const char *rule)

@@ -36,7 +36,9 @@ extern bool fake_interrupt[KTLB_CPUS_MAX]; /* pending */
 extern unsigned fake_interrupts;        /* sent, in all */
 extern unsigned fake_masked;            /* how deep interrupts are masked */
 extern unsigned fake_stalls;
-extern struct ktlb_cpuset fake_stalled_for;
+extern struct ktlb_cpuset fake_stalled_for; /* at the last stall, as is what follows */
+extern struct ktlb_wait fake_stalled;
+extern unsigned fake_stalled_on;        /* which CPU said so */
 extern void (*fake_wait_hook)(void);
 extern void (*fake_invlpg_hook)(void);  /* runs in the middle of each INVLPG */
 extern struct fake_event fake_log[4096];

@@ -218,6 +218,53 @@ static void a_stall_is_reported_and_waited_out(void **state)
     assert_true(fake_did(3, FAKE_INVLPG, 7 * PAGE));
 }
 
+/* Dispatched on one CPU, waited for on another: the report names both, and counts from the wait. */
+static void a_stall_says_who_waits_for_whom_since_when(void **state)
+{
+    uint64_t before, first;
+
+    (void)state;
+    ktlb_flush(&space, ktlb_op_all(0));
+    fake_switch(2, &space);
+    fake_switch(3, &space);
+    fake_cpu = 1;
+    add_page(7);
+    ktlb_batch_dispatch(&batch);
+    fake_cpu = 0;
+    fake_take_interrupt(2);
+    ktlb_batch_wait_read(&batch, &fake_stalled);
+    assert_int_equal(fake_stalled.cycles, 0);
+    assert_int_equal(fake_stalled.reports, 0);
+
+    before = ktlb_x86_rdtsc();
+    turns = 200 - KTLB_STALL_SPINS - 1; /* one report, then the answer */
+    fake_wait_hook = answer_late;
+    ktlb_batch_sync(&batch);
+    assert_int_equal(fake_stalls, 1);
+    assert_int_equal(fake_stalled_on, 0);
+    assert_int_equal(fake_stalled.initiator, 1);
+    assert_int_equal(fake_stalled.reports, 1);
+    assert_int_equal(fake_stalled.space_id, space.id);
+    assert_int_equal(fake_stalled.generation, 2);
+    assert_true(fake_stalled.cycles > 0);
+    assert_true(fake_stalled.cycles < ktlb_x86_rdtsc() - before);
+    assert_true(ktlb_cpuset_has(&fake_stalled_for, 3));
+    assert_int_equal(ktlb_cpuset_count(&fake_stalled_for), 1);
+    first = fake_stalled.cycles;
+
+    /* The next wait counts anew. */
+    ktlb_batch_init(&batch, &space);
+    add_page(7);
+    ktlb_batch_dispatch(&batch);
+    turns = 200 - 2 * KTLB_STALL_SPINS - 1;
+    ktlb_batch_sync(&batch);
+    assert_int_equal(fake_stalled.reports, 2);
+    assert_int_equal(fake_stalled.initiator, 0);
+    assert_int_equal(fake_stalled.generation, 3);
+    assert_true(fake_stalled.cycles >= first);
+    assert_true(fake_stalled.cycles < 3 * first + 100);
+}
+
 static void many_batches_can_be_in_flight(void **state)
 {
     struct ktlb_batch many[5];
@@ -265,6 +312,7 @@ int main(void)
         cmocka_unit_test_setup(everyone_online_is_a_target_of_the_kernel, start),
         cmocka_unit_test_setup(pages_come_back_in_order, start),
         cmocka_unit_test_setup(a_stall_is_reported_and_waited_out, start),
+        cmocka_unit_test_setup(a_stall_says_who_waits_for_whom_since_when, start),
         cmocka_unit_test_setup(many_batches_can_be_in_flight, start),
         cmocka_unit_test_setup(a_flush_is_the_four_together, start),
     };
