@@ -148,16 +148,17 @@ static void limit(struct ktlb_cpu *self, struct ktlb_batch *batch)
 /*
  * Who may hold what @request removes: the active CPUs and, when table pages die, the lazy ones, whose walkers are
  * still in the tables. Acquire [R]: a CPU no longer found is done with the space, pairs with [L]. The active set is
- * read first: see ktlb_lazy_enter().
+ * read first: see ktlb_lazy_enter(). For a comparison, everyone: the online CPUs hold whatever is held at all.
  */
 static void find_targets(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
     struct ktlb_space *space = batch->request.space;
+    const struct ktlb_space *whose = KTLB_UNLIKELY(ktlb_machine.everyone) ? &ktlb_kernel : space;
     bool tables = batch->request.flags & KTLB_TABLES;
 
     KTLB_COUNT(self, tables, tables);
     for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++) {
-        uint64_t active = ktlb_load_acquire(&space->active.word[i]);
+        uint64_t active = ktlb_load_acquire(&whose->active.word[i]);
         uint64_t lazy = ktlb_load_acquire(&space->lazy.word[i]) & ~active;
 
         if (tables) {

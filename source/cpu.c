@@ -51,6 +51,11 @@ static const struct ktlb_protocol *protocol_named(const char *name)
     return NULL;
 }
 
+const char *ktlb_protocol_name(unsigned index)
+{
+    return index < sizeof(protocols) / sizeof(protocols[0]) ? protocols[index]->name : NULL;
+}
+
 size_t ktlb_memory_size(const struct ktlb_config *config)
 {
     const struct ktlb_protocol *protocol = protocol_named(config->protocol);
@@ -80,9 +85,11 @@ enum ktlb_status ktlb_init(const struct ktlb_config *config)
     if (config->asids == 1 || config->asids > KTLB_ASIDS_MAX || !ktlb_arch_can_tag(config->asids))
         return KTLB_BAD_ASIDS;
 
+    KTLB_ASSERT(ktlb_space_set_empty(&ktlb_kernel.active), "every CPU is offline when the library is set up");
     ktlb_arch_init();
     ktlb_machine.cpus = config->cpus;
     ktlb_machine.asids = config->asids;
+    ktlb_machine.everyone = config->everyone;
     ktlb_machine.protocol = protocol;
     ktlb_machine.cpu = (struct ktlb_cpu *)config->memory;
     for (unsigned i = 0; i < config->cpus; i++)

@@ -66,6 +66,7 @@ struct ktlb_cpu {
 struct ktlb_machine {
     unsigned cpus;
     unsigned asids;
+    bool everyone;
     const struct ktlb_protocol *protocol;
     struct ktlb_cpu *cpu;
 };
@@ -101,6 +102,7 @@ void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel);
 
 void ktlb_space_join(struct ktlb_cpuset_shared *set, unsigned cpu);
 void ktlb_space_leave(struct ktlb_cpuset_shared *set, unsigned cpu);
+bool ktlb_space_set_empty(const struct ktlb_cpuset_shared *set);
 /* Remember that dispatch @generation invalidated @op / what it was; false: it is not there any more, or not yet. */
 void ktlb_space_remember(struct ktlb_space *space, uint64_t generation, struct ktlb_op op);
 bool ktlb_space_recall(const struct ktlb_space *space, uint64_t generation, struct ktlb_op *op);

@@ -20,7 +20,7 @@ static void set_clear(struct ktlb_cpuset_shared *set)
         ktlb_store_relaxed(&set->word[i], 0);
 }
 
-static bool set_empty(const struct ktlb_cpuset_shared *set)
+bool ktlb_space_set_empty(const struct ktlb_cpuset_shared *set)
 {
     for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++)
         if (ktlb_load_relaxed(&set->word[i]))
@@ -44,8 +44,8 @@ void ktlb_space_init(struct ktlb_space *space)
 void ktlb_space_fini(struct ktlb_space *space)
 {
     KTLB_ASSERT(space != &ktlb_kernel, "the kernel's space is not freed");
-    KTLB_ASSERT(set_empty(&space->active), "a space is freed only when no CPU has it loaded");
-    KTLB_ASSERT(set_empty(&space->lazy), "a space is freed only when no CPU has it loaded lazily");
+    KTLB_ASSERT(ktlb_space_set_empty(&space->active), "a space is freed only when no CPU has it loaded");
+    KTLB_ASSERT(ktlb_space_set_empty(&space->lazy), "a space is freed only when no CPU has it loaded lazily");
     space->id = 0; /* a batch on it from here on is caught by ktlb_batch_init() */
 }
 

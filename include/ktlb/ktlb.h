@@ -106,8 +106,10 @@ struct ktlb_config {
     unsigned cpus;        /* CPU numbers run from 0 to cpus - 1 */
     unsigned asids;       /* tagged spaces a CPU keeps, 2 to KTLB_ASIDS_MAX; 0: entries carry no tag (no PCID) */
     const char *protocol; /* "doorbell", "mailbox", "scoreboard", "broadcast"; NULL: the first */
-    void *memory;         /* aligned to KTLB_CACHE_LINE, the library's for good, given to no one else */
+    void *memory;         /* aligned to KTLB_CACHE_LINE, the library's until it is set up again, given to no one else */
     size_t memory_size;   /* bytes */
+    bool everyone;        /* for comparisons only: every online CPU is a target of every batch, as in kernels that do not
+                           * know who holds what. Breaks P6 on purpose, and nothing else */
 };
 
 /* How to load a root register. */
@@ -124,9 +126,14 @@ size_t ktlb_memory_size(const struct ktlb_config *config);
 
 /*
  * Set the library up. Anything but KTLB_OK has changed nothing and can be tried again.
- * => Once, on one CPU, before any other call and before the others start. No CPU is online yet, this one neither.
+ * => On one CPU, before any other call and before the others start. No CPU is online yet, this one neither.
+ * => Or later once more, differently: when every CPU has gone offline, no other one calls the library meanwhile, and no
+ *    batch is unsynced. Spaces stay as they are; counters and what CPUs remember begin anew, the memory may be the same.
  */
 enum ktlb_status ktlb_init(const struct ktlb_config *config);
+
+/* The name of protocol @index, for ktlb_config.protocol. 0 is the default; NULL: there are not so many. */
+const char *ktlb_protocol_name(unsigned index);
 
 /* What a status means and what to do about it, in one sentence. */
 const char *ktlb_status_text(enum ktlb_status status);

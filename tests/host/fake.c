@@ -202,6 +202,23 @@ void fake_start(unsigned cpus, unsigned asids)
     fake_log_clear();
 }
 
+void fake_set_up_again(const char *protocol, bool everyone)
+{
+    struct ktlb_config config = {.cpus = ktlb_machine.cpus, .asids = ktlb_machine.asids, .protocol = protocol,
+                                 .memory = memory, .memory_size = sizeof(memory), .everyone = everyone};
+
+    for (fake_cpu = 0; fake_cpu < config.cpus; fake_cpu++) {
+        fake_switch(fake_cpu, &ktlb_kernel);
+        ktlb_cpu_offline();
+    }
+    fake_cpu = 0;
+    assert_int_equal(ktlb_init(&config), KTLB_OK);
+    for (fake_cpu = 0; fake_cpu < config.cpus; fake_cpu++)
+        ktlb_cpu_online();
+    fake_cpu = 0;
+    fake_log_clear();
+}
+
 void fake_log_clear(void)
 {
     fake_logged = 0;

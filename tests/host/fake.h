@@ -48,6 +48,8 @@ extern unsigned fake_logged;
 void fake_start(unsigned cpus, unsigned asids);
 /* The same with no CPU online yet. */
 void fake_boot(unsigned cpus, unsigned asids);
+/* All CPUs of the machine as it is leave; the library is set up again, so, over what it left behind; they are back. */
+void fake_set_up_again(const char *protocol, bool everyone);
 /* Step onto @cpu; take its pending interrupt there, if any; step back. */
 void fake_take_interrupt(unsigned cpu);
 void fake_take_interrupts(void);

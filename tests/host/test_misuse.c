@@ -52,6 +52,10 @@ static void bad_configurations_are_refused_and_change_nothing(void **state)
     assert_ptr_equal(ktlb_machine.cpu, before);
     config.protocol = "mailbox";
     config.memory_size = ktlb_memory_size(&config);
+    EXPECT_PANIC(ktlb_init(&config), "every CPU is offline");
+    for (fake_cpu = 0; fake_cpu < ktlb_machine.cpus; fake_cpu++)
+        ktlb_cpu_offline();
+    fake_cpu = 0;
     assert_int_equal(ktlb_init(&config), KTLB_OK);
 }
 

@@ -327,6 +327,57 @@ static void an_nmi_while_dispatching(void **state)
     assert_true(ktlb_batch_done(&outer) && ktlb_batch_done(&inner));
 }
 
+/* For comparisons: whoever is online is asked and answers, in the space or not; who is offline is still left alone. */
+static void everyone_is_asked_if_so_configured(void **state)
+{
+    struct ktlb_batch batch;
+
+    (void)state;
+    fake_set_up_again(fake_protocol, true);
+    fake_switch(1, &space);
+    fake_cpu = 3;
+    ktlb_cpu_offline();
+    fake_cpu = 0;
+    fake_dispatch(&batch, &space, 0, 9);
+    assert_int_equal(fake_interrupts, 2);
+    assert_int_equal(STAT(0, targets), 2);
+    fake_take_interrupt(1);
+    assert_false(ktlb_batch_done(&batch));
+    fake_take_interrupt(2);
+    assert_true(ktlb_batch_done(&batch));
+    assert_true(dropped(1, 9));
+    assert_false(dropped(2, 9));
+    assert_int_equal(STAT(2, not_loaded), 1);
+}
+
+/* The next protocol in the list: what the one before left in the memory and the CPUs must not matter, nor may a CPU
+ * believe what it remembered of a space. */
+static void set_up_again_differently(void **state)
+{
+    static const char *const names[] = {KTLB_PROTOCOLS_EACH(FAKE_PROTOCOL_NAME)};
+    struct ktlb_batch batch;
+
+    (void)state;
+    for (uint64_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        assert_string_equal(ktlb_protocol_name((unsigned)i), names[i]);
+        fake_dispatch(&batch, &space, 0, i);
+        fake_take_interrupts();
+        assert_true(ktlb_batch_done(&batch));
+        fake_set_up_again(names[i], false);
+        assert_string_equal(ktlb_machine.protocol->name, names[i]);
+        assert_int_equal(STAT(0, dispatches), 0);
+        assert_true(fake_switch(0, &space).flush);
+        assert_true(fake_switch(2, &space).flush);
+        fake_log_clear();
+        fake_dispatch(&batch, &space, 0, 100 + i);
+        assert_int_equal(fake_interrupts, 1);
+        fake_take_interrupts();
+        assert_true(ktlb_batch_done(&batch));
+        assert_true(dropped(2, 100 + i));
+    }
+    assert_null(ktlb_protocol_name(sizeof(names) / sizeof(names[0])));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +394,8 @@ int main(void)
         cmocka_unit_test_setup(an_interrupt_dispatches_too, start),
         cmocka_unit_test_setup(an_nmi_while_serving, start),
         cmocka_unit_test_setup(an_nmi_while_dispatching, start),
+        cmocka_unit_test_setup(everyone_is_asked_if_so_configured, start),
+        cmocka_unit_test_setup(set_up_again_differently, start),
     };
 
     FAKE_RUN(tests);
