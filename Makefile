@@ -11,6 +11,7 @@ help:
 	@sed -n 's/^#: //p' $(MAKEFILE_LIST)
 
 #: make run                 replay a real program's memory traffic on 8 emulated CPUs (TRACE=traces/…, CPUS=n)
+#: make run PROTOCOL=all    every protocol over the same trace, in one table; PROTOCOL=name: with that one
 #: make test                everything: host tests, option matrix, traces, every kernel case on every machine
 #: make test-host           the library on the host, interleavings stepped by hand
 #: make test-options        every option, compiler and architecture we promise
@@ -21,7 +22,7 @@ help:
 #: make explore             the library under the C11 memory model and a hostile MMU (QUICK=1, DEEP=1)
 #: make mutants             break the library in every way we know, and see each found (ONLY=text)
 #: make litmus              the explorer's memory model against the classic litmus shapes
-#: make readme              put the output of `make run` into the README
+#: make readme              put the output of both into the README
 #: make clean               remove what was built
 #:
 #: BUILD=dir puts what is built elsewhere; CC=clang builds the kernel with clang.
@@ -30,19 +31,21 @@ help:
 include $(wildcard */rules.mk)
 
 # What a newcomer types first. The kernel judges itself; its status is ours.
-TRACE ?= traces/node.trace
+TRACE ?= traces/$(if $(filter all,$(PROTOCOL)),fleet,node).trace
 CPUS ?= 8
 .PHONY: run
 run: setup-run $(TESTKERNEL)
 	@[ -t 1 ] && live=progress=tty; tools/run-in-emulator --cpus $(CPUS) $(if $(SEED),--seed $(SEED)) \
-	    --trace $(TRACE) $(TESTKERNEL) -- $$live $(RUN)
+	    --trace $(TRACE) $(TESTKERNEL) -- $$live $(if $(PROTOCOL),protocol=$(PROTOCOL)) $(RUN)
 
-# Put what a run really prints into the README.
+# Put what runs really print into the README, after the line that names the run.
 .PHONY: readme
 readme: $(TESTKERNEL)
 	@mkdir -p $(BUILD) && $(MAKE) --no-print-directory run >$(BUILD)/run.txt
-	@awk 'FNR == NR { run = run $$0 "\n"; next } /^<!-- run -->/ { print; print "```"; printf "%s", run; \
-	    print "```"; skip = 2; next } skip && /^```/ { skip--; next } !skip' $(BUILD)/run.txt README.md >$(BUILD)/README.md
+	@$(MAKE) --no-print-directory run PROTOCOL=all >$(BUILD)/all.txt
+	@awk 'function show(file, line) { print "```"; while ((getline line <file) > 0) print line; print "```"; skip = 2 } \
+	    /^<!-- [a-z]* -->$$/ { print; show("$(BUILD)/" $$2 ".txt"); next } skip && /^```/ { skip--; next } !skip' \
+	    README.md >$(BUILD)/README.md
 	@cp $(BUILD)/README.md README.md
 
 .PHONY: setup-run

@@ -5,16 +5,18 @@
  * its threads; a gate per space, which counts the events dispatched there, lets them begin in the order of the
  * recording. Only the page-table change and the dispatch are behind the gate: the sync is outside, so the
  * shootdowns of several threads of one space are under way at once, and events of different spaces overlap
- * entirely. A CPU whose next event is not due yet touches the space it has loaded, as its threads would, and when
- * that takes long it goes lazy for a while, as an idle CPU would.
+ * entirely. A CPU whose next event is not due yet touches the space it has loaded, as its thread would, as long as that
+ * thread runs; then it goes lazy until its turn comes, as an idle CPU would. A trace does not tell how long a thread
+ * runs between two events. It is taken to run while it is one of the last few that acted, of all threads: two, as
+ * many as the machine had CPUs that recorded ours. That is a matter of the trace, not of time, so that a slow host
+ * changes next to nothing.
  *
  * Invariant: whatever order the CPUs get, every space sees its events in the order of the trace.
  */
+#include "replay.h"
 #include "traces/trace.h"
 #include "window.h"
 
-#define BUSY_TURNS 32u /* of waiting, before a CPU goes idle; */
-#define IDLE_TURNS 200u /* and of idling, before it looks busy again */
 #define PROCESSES 32u /* spaces at once, those included that a CPU has yet to leave */
 #define CONTROL_ENOUGH 100u /* wrong accesses on a CPU, */
 #define CONTROL_CPUS 2u     /* on so many */
@@ -32,6 +34,10 @@ struct process {
 struct replayer {
     struct ktlb_trace trace;
     uint32_t ordinal[KTLB_TRACE_SPACES_MAX]; /* events of each space read so far */
+    uint16_t space;      /* in which a thread acted here last, */
+    uint64_t runs_until; /* the event of that space at which enough others have acted since, */
+    unsigned others;     /* how many have so far, and which */
+    unsigned other[REPLAY_RUNNING_MAX];
     struct process *loaded;
     struct window_edit edit;
     uint64_t lazy_periods, switches;
@@ -41,6 +47,9 @@ struct replayer {
 
 static struct replay {
     struct scenario_run run;
+    const char *text;
+    size_t size;
+    unsigned running;
     struct ktlb_trace check;     /* has read all of it before anything starts: header and error are good */
     uint64_t dispatches_before;
     struct ktlb_u64 enough;      /* CPUs on which a control has fired often enough */
@@ -145,12 +154,29 @@ static bool due(uint16_t space, uint64_t ordinal)
     return process && ktlb_load_acquire(&process->turn) == ordinal;
 }
 
-/* Nothing to run here: borrow the space until it is our turn, or for a while. */
+/* @thread, of another CPU, acts next. */
+static void note_other(struct replayer *self, unsigned thread)
+{
+    for (unsigned i = 0; i < self->others; i++)
+        if (self->other[i] == thread)
+            return;
+    if (self->others < replay.running)
+        self->other[self->others++] = thread;
+    if (self->others == replay.running && self->runs_until == UINT64_MAX)
+        self->runs_until = self->ordinal[self->space];
+}
+
+static bool runs(const struct replayer *self)
+{
+    return ktlb_load_relaxed(&self->loaded->turn) < self->runs_until;
+}
+
+/* Nothing to run here: borrow the space until it is our turn, or nobody's any more. */
 static void be_idle(struct replayer *self, uint16_t space, uint64_t ordinal)
 {
     machine_lazy_enter();
     self->lazy_periods++;
-    for (unsigned i = 0; i < IDLE_TURNS && !due(space, ordinal) && !stopped(); i++)
+    while (!due(space, ordinal) && !stopped() && !ktlb_load_relaxed(&self->loaded->ended))
         machine_relax();
     machine_lazy_leave(true);
 }
@@ -158,16 +184,16 @@ static void be_idle(struct replayer *self, uint16_t space, uint64_t ordinal)
 /* False: a control was stopped. Ended by the CPUs whose events come first; they wait for none that come later. */
 static bool wait_turn(struct replayer *self, uint16_t space, uint64_t ordinal)
 {
-    for (unsigned turn = 0; !due(space, ordinal); turn++) {
+    while (!due(space, ordinal)) {
         note_control(self);
         if (stopped())
             return false;
         if (self->loaded && ktlb_load_relaxed(&self->loaded->ended))
             leave(self);
-        if (self->loaded && turn % BUSY_TURNS == BUSY_TURNS - 1)
-            be_idle(self, space, ordinal);
-        else if (self->loaded)
+        if (self->loaded && runs(self))
             window_touch(&self->loaded->window, 16);
+        else if (self->loaded)
+            be_idle(self, space, ordinal);
         machine_relax();
     }
     return true;
@@ -344,12 +370,18 @@ static void body(void *argument)
     (void)argument;
     stage_cpu_begin();
     while (!stopped() && ktlb_trace_next(&self->trace, &event) == KTLB_TRACE_EVENT) {
-        uint64_t ordinal = self->ordinal[event.space]++;
+        uint64_t ordinal = self->ordinal[event.space];
 
+        if (event.thread % replay.run.cpus != machine_cpu())
+            note_other(self, event.thread);
+        self->ordinal[event.space]++;
         if (event.thread % replay.run.cpus != machine_cpu())
             continue;
         if (!wait_turn(self, event.space, ordinal))
             break;
+        self->space = event.space;
+        self->others = 0;
+        self->runs_until = UINT64_MAX;
         execute(self, &event, ordinal);
         show_progress();
         if (self->loaded)
@@ -360,7 +392,7 @@ static void body(void *argument)
 
 /* ---- a pass ---- */
 
-static void pass_begin(const char *text, size_t size, enum leave_out leave_out)
+static void pass_begin(enum leave_out leave_out)
 {
     struct process *first;
 
@@ -375,8 +407,8 @@ static void pass_begin(const char *text, size_t size, enum leave_out leave_out)
         ktlb_store_relaxed(&processes[i].used, 0);
     }
     for (unsigned i = 0; i < replay.run.cpus; i++) {
-        replayers[i] = (struct replayer){.loaded = NULL};
-        ktlb_trace_open(&replayers[i].trace, text, size);
+        replayers[i] = (struct replayer){.runs_until = UINT64_MAX};
+        ktlb_trace_open(&replayers[i].trace, replay.text, replay.size);
     }
     first = process_take(&replayers[0]);
     process_publish(0, first);
@@ -395,26 +427,36 @@ static void pass_end(void)
     stage_frames_end();
 }
 
-struct pass {
-    struct oracle_counts counts;
-    struct ktlb_stats before, after;
-    uint64_t cycles, done;
-};
-
-static void pass_run(struct pass *pass, const char *text, size_t size, enum leave_out leave_out)
+static bool good(const struct replay_pass *pass)
 {
+    bool whole = pass->done == replay.check.header.events, enough = pass->counts.checked > pass->done;
+
+    if (!whole || !enough)
+        machine_print("# failed: %s",
+                      whole ? "too little was checked to mean anything" : "not every event was replayed");
+    return whole && enough && !oracle_wrong(&pass->counts);
+}
+
+void replay_pass(struct replay_pass *pass, enum leave_out leave_out)
+{
+    struct ktlb_stats before;
     uint64_t began;
 
-    pass_begin(text, size, leave_out);
-    stats_sum(&pass->before);
-    replay.dispatches_before = pass->before.dispatches;
+    pass_begin(leave_out);
+    stats_sum(&before);
+    replay.dispatches_before = before.dispatches;
     began = machine_clock();
     machine_run(replay.run.cpus, body, NULL);
     pass->cycles = machine_clock() - began;
-    stats_sum(&pass->after);
+    stats_sum(&pass->stats);
+    before.wait_cycles_max = 0;
+#define X(name, text) pass->stats.name -= before.name;
+    KTLB_STATS_EACH(X)
+#undef X
     pass->done = ktlb_load_relaxed(&replay.done);
     pass_end();
     oracle_sum(&pass->counts);
+    pass->good = leave_out == LEAVE_NOTHING && good(pass);
 }
 
 /* ---- the report ---- */
@@ -445,57 +487,51 @@ static void print_events(void)
     machine_print("    CPUs            %llu loads of a space, %llu times lazy", switches, lazy);
 }
 
-static void print_shootdowns(const struct pass *pass)
+static void print_shootdowns(const struct replay_pass *pass)
 {
-#define SINCE(name) ((unsigned long long)(pass->after.name - pass->before.name))
-    unsigned long long shootdowns = SINCE(dispatches), per = shootdowns ? SINCE(targets) * 100 / shootdowns : 0;
-    unsigned long long share = pass->cycles ? SINCE(wait_cycles) * 1000 / (pass->cycles * replay.run.cpus) : 0;
+#define OF(name) ((unsigned long long)pass->stats.name)
+    unsigned long long shootdowns = OF(dispatches), per = shootdowns ? OF(targets) * 100 / shootdowns : 0;
+    unsigned long long share = pass->cycles ? OF(wait_cycles) * 1000 / (pass->cycles * replay.run.cpus) : 0;
 
     machine_print("    shootdowns      %llu, of these %llu that nobody else had to hear of", shootdowns,
-                  SINCE(no_target));
+                  OF(no_target));
     machine_print("    targets         %llu.%02llu per shootdown; %llu lazy CPUs left alone", per / 100, per % 100,
-                  SINCE(lazy_skipped));
-    machine_print("    interrupts      %llu sent, %llu saved", SINCE(interrupts), SINCE(interrupts_saved));
+                  OF(lazy_skipped));
+    machine_print("    interrupts      %llu sent, %llu saved", OF(interrupts), OF(interrupts_saved));
     machine_print("    invalidated     %llu pages one by one; %llu times a space, %llu times everything",
-                  SINCE(strides), SINCE(space_flushes), SINCE(machine_flushes));
+                  OF(strides), OF(space_flushes), OF(machine_flushes));
     machine_print("    caught up       %llu times by what was missed, %llu times by dropping the space",
-                  SINCE(caught_up_exact), SINCE(caught_up));
+                  OF(caught_up_exact), OF(caught_up));
     machine_print("    waiting         %llu.%llu %% of all CPUs' cycles; the longest wait %llu of %llu", share / 10,
-                  share % 10, (unsigned long long)pass->after.wait_cycles_max, (unsigned long long)pass->cycles);
-#undef SINCE
+                  share % 10, OF(wait_cycles_max), (unsigned long long)pass->cycles);
+#undef OF
 }
 
-static bool print_honest(const struct pass *pass)
+static void print_honest(const struct replay_pass *pass)
 {
-    uint64_t wrong = oracle_wrong(&pass->counts);
-    bool whole = pass->done == replay.check.header.events;
-    bool enough = pass->counts.checked > pass->done;
-
     print_events();
     print_shootdowns(pass);
     machine_print("    checked         %llu accesses, %llu more to pages in change, %llu frames",
                   (unsigned long long)pass->counts.checked, (unsigned long long)pass->counts.in_change,
                   (unsigned long long)pass->counts.frames);
-    machine_print("    stale           %llu", (unsigned long long)wrong);
+    machine_print("    stale           %llu", (unsigned long long)oracle_wrong(&pass->counts));
     oracle_print_faults("P1");
-    if (!whole || !enough)
-        machine_print("# failed: %s",
-                      whole ? "too little was checked to mean anything" : "not every event was replayed");
-    return whole && enough && !wrong;
 }
 
-static bool print_control(const struct pass *pass)
+bool replay_control(void)
 {
-    uint64_t wrong = oracle_wrong(&pass->counts);
+    static struct replay_pass pass;
+    uint64_t wrong;
 
+    replay_pass(&pass, LEAVE_FLUSH);
+    wrong = oracle_wrong(&pass.counts);
     machine_print("    control         %s: %llu wrong accesses within %llu events replayed without the flush",
-                  wrong ? "fired" : "DID NOT FIRE", (unsigned long long)wrong, (unsigned long long)pass->done);
+                  wrong ? "fired" : "DID NOT FIRE", (unsigned long long)wrong, (unsigned long long)pass.done);
     return wrong != 0;
 }
 
 /* ---- the whole ---- */
 
-/* All of it, before anything depends on it. */
 static bool trace_good(const char *text, size_t size)
 {
     struct ktlb_trace *trace = &replay.check;
@@ -516,18 +552,19 @@ static bool trace_good(const char *text, size_t size)
     return true;
 }
 
-bool replay_run(const char *text, size_t size, unsigned cpus, bool controls)
+bool replay_open(const struct scenarios_options *options, unsigned cpus)
 {
     static const struct scenario scenario = {.name = "replay", .control = LEAVE_FLUSH, .share = 1};
-    static struct pass pass;
     const struct ktlb_trace_header *header = &replay.check.header;
     char command[64];
     size_t length;
-    bool good;
 
-    if (!trace_good(text, size))
+    if (!trace_good(options->trace, options->trace_size))
         return false;
     replay.run = (struct scenario_run){.scenario = &scenario, .cpus = cpus};
+    replay.text = options->trace;
+    replay.size = options->trace_size;
+    replay.running = options->running;
     length = header->command_size < sizeof(command) - 1 ? header->command_size : sizeof(command) - 1;
     for (size_t i = 0; i < length; i++)
         command[i] = header->command[i];
@@ -536,10 +573,19 @@ bool replay_run(const char *text, size_t size, unsigned cpus, bool controls)
     machine_print("    %u events; %u threads, %u at once; %u spaces, %u at once; on %u CPUs of %s, seed %llu",
                   header->events, header->threads, header->threads_live_max, header->spaces, header->spaces_live_max,
                   cpus, machine.name, (unsigned long long)machine.seed);
-    pass_run(&pass, text, size, LEAVE_NOTHING);
-    good = print_honest(&pass);
-    if (!good || !controls)
-        return good;
-    pass_run(&pass, text, size, LEAVE_FLUSH);
-    return print_control(&pass);
+    machine_print("    %u of the threads are taken to run at once", options->running);
+    return true;
+}
+
+bool replay_run(const struct scenarios_options *options, unsigned cpus)
+{
+    static struct replay_pass pass;
+
+    if (options->set_up)
+        return replay_compare(options, cpus);
+    if (!replay_open(options, cpus))
+        return false;
+    replay_pass(&pass, LEAVE_NOTHING);
+    print_honest(&pass);
+    return pass.good && (!options->controls || replay_control());
 }

@@ -270,7 +270,7 @@ bool scenarios_run(const struct scenarios_options *options)
     struct totals totals = {0};
 
     if (options->trace)
-        return replay_run(options->trace, options->trace_size, cpus, options->controls);
+        return replay_run(options, cpus);
     if (!count) {
         machine_print("no scenario is called %s; there are:", options->only);
         for (unsigned i = 0; i < scenarios_count; i++)

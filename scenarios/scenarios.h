@@ -53,7 +53,15 @@ struct scenarios_options {
     unsigned cpus;        /* take part; 0: all there are */
     const char *trace;    /* a trace to replay instead of the scenarios; NULL: none */
     size_t trace_size;    /* bytes */
+    unsigned running;     /* threads of the trace that are taken to run at once, 1 to REPLAY_RUNNING_MAX */
+    /* Compare all protocols on the trace; how the library is set up anew for each, all CPUs out and back in, with every
+     * CPU a target if @everyone (ktlb_config). NULL: replay the trace as the library is set up. */
+    void (*set_up)(const char *protocol, bool everyone);
 };
+
+/* What a recording on two CPUs says of how many ran at once; more make it harder. */
+#define REPLAY_RUNNING 2u
+#define REPLAY_RUNNING_MAX 64u
 
 /* Run what @options says and print it, a line per scenario and a summary; false if anything failed, or if there is no
  * such scenario. => On CPU 0, the others idle. */
@@ -67,7 +75,7 @@ struct scenarios_result {
 /* Run one scenario once on @cpus CPUs and print nothing: for an explorer. */
 void scenarios_execute(const struct scenario *scenario, unsigned cpus, bool control, struct scenarios_result *result);
 
-/* Replay a trace on @cpus CPUs, with its control if @controls. false: malformed, stale, or the control did not fire. */
-bool replay_run(const char *trace, size_t size, unsigned cpus, bool controls);
+/* Replay the trace of @options on @cpus CPUs. false: malformed, stale, or the control did not fire. */
+bool replay_run(const struct scenarios_options *options, unsigned cpus);
 
 #endif

@@ -286,6 +286,42 @@ void cpus_start(unsigned count)
             kernel_panic("CPU %u started, but does not come online", i);
 }
 
+static struct {
+    void (*set_up)(void);
+    struct ktlb_u32 away, done;
+} again;
+
+/* Interrupts are masked while this CPU is away, but for the timer's, which machine_relax() lets in. */
+static void set_up_body(void *argument)
+{
+    struct cpu *cpu = arch_cpu();
+    unsigned long irq = arch_irq_save();
+
+    (void)argument;
+    ktlb_cpu_offline();
+    cpu->online = false;
+    ktlb_rmw_add_release_u32(&again.away, 1);
+    if (cpu->number == 0) {
+        while (ktlb_load_acquire_u32(&again.away) < cpus_count)
+            machine_relax();
+        again.set_up();
+        ktlb_store_release_u32(&again.done, 1);
+    }
+    while (!ktlb_load_acquire_u32(&again.done))
+        machine_relax();
+    ktlb_cpu_online();
+    cpu->online = true;
+    arch_irq_restore(irq);
+}
+
+void cpus_set_up(void (*set_up)(void))
+{
+    again.set_up = set_up;
+    ktlb_store_relaxed_u32(&again.away, 0);
+    ktlb_store_relaxed_u32(&again.done, 0);
+    machine_run(cpus_count, set_up_body, NULL);
+}
+
 /* ---- going and coming ---- */
 
 void machine_lazy_enter(void)

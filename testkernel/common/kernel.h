@@ -52,6 +52,7 @@ extern unsigned cpus_count;
 struct options {
     uint64_t cpus, seed, scale, controls, watchdog;
     bool seeded, progress_tty;
+    uint64_t running;
     bool by_nmi; /* ktlb is delivered by NMI */
     char protocol[32], scenario[256];
 };
@@ -92,6 +93,8 @@ void spaces_init(void);
 
 /* cpus.c */
 void cpus_start(unsigned count);
+/* All CPUs leave the library, this one calls @set_up(), and they are back. => Between runs. */
+void cpus_set_up(void (*set_up)(void));
 extern const char cpu_idle_text[];
 void cpu_idle(void) __attribute__((noreturn));
 void cpu_ticks_begin(struct cpu *cpu);

@@ -4,13 +4,14 @@
 #include "kernel.h"
 #include "scenarios/scenarios.h"
 
-struct options options = {.scale = 1000, .controls = 1, .watchdog = 30};
+struct options options = {.scale = 1000, .controls = 1, .watchdog = 30, .running = REPLAY_RUNNING};
 struct machine machine;
 
 /* ---- the command line: words of the form name=value ---- */
 
 static const char known[] = "cpus=N seed=N scale=N (1000: full size) controls=0|1 watchdog=SECONDS progress=tty|lines "
-                            "protocol=NAME delivery=interrupt|nmi scenario=NAME[,NAME] ";
+                            "protocol=NAME|all delivery=interrupt|nmi scenario=NAME[,NAME] running=N (of a trace's "
+                            "threads at once) ";
 
 static const struct {
     const char *name;
@@ -22,6 +23,7 @@ static const struct {
     {"scale", &options.scale, 0, 1000000},
     {"controls", &options.controls, 0, 1},
     {"watchdog", &options.watchdog, 1, 100000},
+    {"running", &options.running, 1, REPLAY_RUNNING_MAX},
 };
 
 static void number_set(const char *name, const char *text, uint64_t *value, uint64_t min, uint64_t max)
@@ -97,19 +99,44 @@ static void options_parse(const char *line)
 
 /* ---- set-up ---- */
 
+static struct ktlb_config library;
+
+static bool compares(void)
+{
+    return text_equal(options.protocol, "all");
+}
+
+static void library_set_up(void)
+{
+    enum ktlb_status status = ktlb_init(&library);
+
+    if (status != KTLB_OK)
+        kernel_refuse("ktlb_init, protocol=%s: %s", options.protocol, ktlb_status_text(status));
+}
+
+/* Memory for the one protocol asked for, or for any. */
 static void library_init(void)
 {
-    struct ktlb_config config = {.cpus = cpus_count, .asids = machine.asids,
-                                 .protocol = options.protocol[0] ? options.protocol : NULL};
-    enum ktlb_status status;
+    library = (struct ktlb_config){.cpus = cpus_count, .asids = machine.asids};
+    library.protocol = options.protocol[0] && !compares() ? options.protocol : NULL;
+    library.memory_size = ktlb_memory_size(&library);
+    for (unsigned i = 0; compares() && ktlb_protocol_name(i); i++) {
+        struct ktlb_config other = {.cpus = cpus_count, .asids = machine.asids, .protocol = ktlb_protocol_name(i)};
+        size_t size = ktlb_memory_size(&other);
 
-    config.memory_size = ktlb_memory_size(&config);
-    if (config.memory_size)
-        config.memory = frames_boot(config.memory_size, KTLB_CACHE_LINE);
-    status = ktlb_init(&config);
-    if (!config.memory_size || status != KTLB_OK)
-        kernel_refuse("ktlb_init, protocol=%s: %s", options.protocol,
-                     ktlb_status_text(config.memory_size ? status : KTLB_BAD_PROTOCOL));
+        library.memory_size = size > library.memory_size ? size : library.memory_size;
+    }
+    if (!library.memory_size)
+        kernel_refuse("protocol=%s: %s", options.protocol, ktlb_status_text(KTLB_BAD_PROTOCOL));
+    library.memory = frames_boot(library.memory_size, KTLB_CACHE_LINE);
+    library_set_up();
+}
+
+static void library_again(const char *protocol, bool everyone)
+{
+    library.protocol = protocol;
+    library.everyone = everyone;
+    cpus_set_up(library_set_up);
 }
 
 static void cpus_init(void)
@@ -148,10 +175,13 @@ static void machine_init(void)
 static bool run_all(const struct boot *boot)
 {
     struct scenarios_options what = {.controls = options.controls, .cpus = cpus_count, .trace = boot->module,
-                                     .trace_size = boot->module_size};
+                                     .trace_size = boot->module_size, .running = (unsigned)options.running,
+                                     .set_up = compares() ? library_again : NULL};
     char *name = options.scenario;
     bool good = true;
 
+    if (compares() && !boot->module)
+        kernel_refuse("protocol=all compares over a trace, and none was handed over");
     if (!*name)
         return scenarios_run(&what);
     while (*name) {
