@@ -29,6 +29,17 @@ void ktlb_batch_init(struct ktlb_batch *batch, struct ktlb_space *space)
 
 /* ---- gathering ---- */
 
+uint64_t ktlb_request_strides(const struct ktlb_request *request)
+{
+    uint64_t strides = 0;
+
+    if (request->op[0].count == KTLB_ALL)
+        return KTLB_ALL;
+    for (uint32_t i = 0; i < request->count; i++)
+        strides += request->op[i].count;
+    return strides;
+}
+
 static void widen(struct ktlb_request *request)
 {
     request->op[0] = ktlb_op_all(request->flags);
@@ -129,7 +140,6 @@ void ktlb_batch_defer(struct ktlb_batch *batch, struct ktlb_node *page)
 static void limit(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
     struct ktlb_request *request = &batch->request;
-    uint64_t strides = 0;
 
     KTLB_COUNT(self, squeezed, batch->joined != KTLB_BATCH_APART);
     if (request->op[0].count == KTLB_ALL) {
@@ -137,9 +147,7 @@ static void limit(struct ktlb_cpu *self, struct ktlb_batch *batch)
         KTLB_COUNT(self, asked_all, batch->joined != KTLB_BATCH_TOO_FAR);
         return;
     }
-    for (uint32_t i = 0; i < request->count; i++)
-        strides += request->op[i].count;
-    if (strides > KTLB_FLUSH_MAX) {
+    if (ktlb_request_strides(request) > KTLB_FLUSH_MAX) {
         widen(request);
         KTLB_COUNT(self, widened_limit, 1);
     }
@@ -180,8 +188,10 @@ static void post_to_targets(struct ktlb_cpu *self, struct ktlb_batch *batch)
         KTLB_COUNT(self, no_target, 1);
         return;
     }
+    KTLB_EVENT_SET(self, POST, &batch->request, &batch->waiting);
     KTLB_PROTOCOL_FUNCTION(post)(self, batch, &kick);
     batch->posted = true;
+    KTLB_EVENT_SET(self, KICK, &batch->request, &kick);
     if (!ktlb_cpuset_empty(&kick))
         ktlb_port_ipi(&kick);
     KTLB_COUNT(self, targets, ktlb_cpuset_count(&batch->waiting));
@@ -226,6 +236,7 @@ void ktlb_batch_dispatch(struct ktlb_batch *batch)
     ktlb_fence_seq_cst(); /* [F1], pairs with [F2] in switch_begin and lazy_leave, [F3] in online; and publishes the request */
     find_targets(self, batch);
     KTLB_COUNT(self, dispatches, 1);
+    KTLB_EVENT(self, DISPATCH, request->space_id, request->generation, ktlb_request_strides(request));
     post_to_targets(self, batch);
     remember(request); /* after posting: the targets need not wait for it, and who finds it missing drops the space */
     ktlb_cpu_execute(self, request); /* while the others do */
@@ -280,6 +291,7 @@ static void report_stall(struct ktlb_cpu *self, struct ktlb_batch *batch)
     ktlb_irq irq;
 
     batch->reports++;
+    KTLB_EVENT_SET(self, STALL, &batch->request, &batch->waiting);
     ktlb_port_stall(batch);
     KTLB_COUNT(self, stalls, 1);
     /* An interrupt may have been lost. One too many does no harm. This CPU itself may be waited for, if the batch was
@@ -294,11 +306,12 @@ static void report_stall(struct ktlb_cpu *self, struct ktlb_batch *batch)
 }
 
 /* Ended by the targets, each of which answers or leaves; until then, stall reports. */
-static void wait(struct ktlb_cpu *self, struct ktlb_batch *batch)
+static uint64_t wait(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
     uint32_t spins = 0;
     uint64_t cycles;
 
+    KTLB_EVENT_SET(self, WAIT, &batch->request, &batch->waiting);
     batch->waits_since = ktlb_arch_cycles();
     do {
         if (!ktlb_poll())
@@ -313,15 +326,18 @@ static void wait(struct ktlb_cpu *self, struct ktlb_batch *batch)
     KTLB_COUNT(self, wait_cycles, cycles);
     if (KTLB_STATS && cycles > ktlb_load_relaxed(&self->counters.wait_cycles_max))
         ktlb_store_relaxed(&self->counters.wait_cycles_max, cycles);
+    return cycles;
 }
 
 struct ktlb_node *ktlb_batch_sync(struct ktlb_batch *batch)
 {
     struct ktlb_cpu *self = ktlb_cpu_self();
+    uint64_t cycles = 0;
 
     KTLB_ASSERT(batch->state == KTLB_BATCH_SENT, "a batch is dispatched before it is synced, and synced once");
     if (!ktlb_batch_done(batch))
-        wait(self, batch);
+        cycles = wait(self, batch);
+    KTLB_EVENT(self, SYNC, batch->request.space_id, batch->request.generation, cycles);
     KTLB_COUNT(self, syncs, 1);
     batch->state = 0;
     return batch->pages;

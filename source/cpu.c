@@ -62,7 +62,8 @@ size_t ktlb_memory_size(const struct ktlb_config *config)
 
     if (config->cpus == 0 || config->cpus > KTLB_CPUS_MAX || !protocol)
         return 0;
-    return config->cpus * sizeof(struct ktlb_cpu) + protocol->memory_size(config->cpus);
+    return config->cpus * sizeof(struct ktlb_cpu) + protocol->memory_size(config->cpus) +
+           ktlb_event_memory_size(config->cpus);
 }
 
 static void cpu_init(struct ktlb_cpu *cpu, unsigned number)
@@ -95,6 +96,7 @@ enum ktlb_status ktlb_init(const struct ktlb_config *config)
     for (unsigned i = 0; i < config->cpus; i++)
         cpu_init(&ktlb_machine.cpu[i], i);
     protocol->init(ktlb_machine.cpu + config->cpus, config->cpus);
+    ktlb_event_init((char *)(ktlb_machine.cpu + config->cpus) + protocol->memory_size(config->cpus), config->cpus);
     return KTLB_OK;
 }
 
@@ -312,6 +314,7 @@ void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request)
 {
     struct ktlb_slot *slot = &self->slots[self->slot];
 
+    KTLB_EVENT(self, EXECUTE, request->space_id, request->generation, ktlb_request_strides(request));
     if (KTLB_UNLIKELY(self->next != NULL)) {
         /* Either root may be loaded by now, and the next may be about to be loaded without a flush. */
         flush_machine(self);
@@ -335,6 +338,7 @@ void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request)
 
 void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel)
 {
+    KTLB_EVENT(self, WIDENED, kernel ? ktlb_kernel.id : 0, 0, kernel);
     if (kernel || self->next) {
         flush_machine(self);
         KTLB_COUNT(self, in_switch, self->next != NULL);
@@ -348,7 +352,10 @@ void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel)
 static bool serve_posted(struct ktlb_cpu *self)
 {
     /* Away, this CPU must not look at what is posted: its initiators have stopped waiting. */
-    return ktlb_load_relaxed_u32(&self->online) && KTLB_PROTOCOL_FUNCTION(serve)(self);
+    if (!ktlb_load_relaxed_u32(&self->online) || !KTLB_PROTOCOL_FUNCTION(serve)(self))
+        return false;
+    KTLB_EVENT(self, ACK, 0, 0, 0);
+    return true;
 }
 
 /* Which CPU this is, is asked with interrupts masked: served for another CPU, a request would be acknowledged without
@@ -413,9 +420,10 @@ static bool deferred(void)
 void ktlb_ipi(void)
 {
     struct ktlb_cpu *self = ktlb_cpu_self();
-    bool later = deferred();
-    bool any = later || serve();
+    bool later = deferred(), any;
 
+    KTLB_EVENT(self, IPI, 0, 0, later);
+    any = later || serve();
     KTLB_COUNT(self, ipis, 1);
     KTLB_COUNT(self, ipis_idle, !any);
     KTLB_COUNT(self, ipis_deferred, later);
@@ -475,6 +483,7 @@ struct ktlb_load ktlb_switch_begin(struct ktlb_space *next)
     slot_reset(slot, generation);
     KTLB_COUNT(self, switch_clean, !load.flush);
 out:
+    KTLB_EVENT(self, SWITCH, next->id, ktlb_load_relaxed(&next->generation), load.flush);
     ktlb_cpu_leave(self, irq);
     return load;
 }
@@ -503,6 +512,7 @@ void ktlb_switch_end(void)
     else if (self->lazy && previous != &ktlb_kernel)
         ktlb_space_leave(&previous->lazy, self->number);
     self->lazy = false;
+    KTLB_EVENT(self, SWITCHED, self->loaded->id, 0, 0);
     ktlb_cpu_leave(self, irq);
 }
 
@@ -523,6 +533,7 @@ void ktlb_lazy_enter(void)
         ktlb_space_join(&self->loaded->lazy, self->number);
         ktlb_space_leave(&self->loaded->active, self->number);
     }
+    KTLB_EVENT(self, LAZY, self->loaded->id, 0, 0);
     ktlb_cpu_leave(self, irq);
 }
 
@@ -545,6 +556,7 @@ void ktlb_lazy_leave(void)
         ktlb_space_leave(&space->lazy, self->number);
     }
     self->lazy = false;
+    KTLB_EVENT(self, ACTIVE, space->id, 0, 0);
     ktlb_cpu_leave(self, irq);
 }
 
@@ -567,6 +579,7 @@ void ktlb_cpu_online(void)
      * that have the changes of everyone who will not wait, or whose request is acknowledged unread. */
     flush_machine(self);
     KTLB_PROTOCOL_FUNCTION(serve)(self);
+    KTLB_EVENT(self, ONLINE, 0, 0, 0);
     ktlb_cpu_leave(self, irq);
 }
 
@@ -583,5 +596,6 @@ void ktlb_cpu_offline(void)
      * kernel's translations, and that nothing posted is being read any more. Pairs with the acquire in target_answered.
      * */
     ktlb_store_release_u32(&self->online, 0);
+    KTLB_EVENT(self, OFFLINE, 0, 0, 0);
     ktlb_cpu_leave(self, irq);
 }

@@ -81,10 +81,50 @@ extern struct ktlb_machine ktlb_machine;
 #define KTLB_COUNT(cpu, name, amount) ((void)(0 && (cpu) && (amount)))
 #endif
 
+/* Record an event of @self / the same about a set of CPUs, for a request. What the arguments cost is spent only where
+ * events are recorded. */
+#if KTLB_EVENTS
+#define KTLB_EVENT_HOOK(event) ktlb_event_record(event)
+#endif
+#ifdef KTLB_EVENT_HOOK
+#define KTLB_EVENT_FROM(self, what_, space_, generation_, argument_, first_)                       \
+    do {                                                                                           \
+        const struct ktlb_event ktlb_event_ = {                                                    \
+            .cycles = ktlb_arch_cycles(), .space_id = (space_), .generation = (generation_),       \
+            .argument = (argument_), .cpu = (self)->number, .what = KTLB_EVENT_##what_,            \
+            .first = (uint16_t)(first_)};                                                          \
+        KTLB_EVENT_HOOK(&ktlb_event_);                                                             \
+    } while (0)
+#define KTLB_EVENT(self, what, space, generation, argument)                                        \
+    KTLB_EVENT_FROM(self, what, space, generation, argument, 0)
+#define KTLB_EVENT_SET(self, what, request, set)                                                   \
+    do {                                                                                           \
+        for (unsigned ktlb_i_ = 0; ktlb_i_ < KTLB_CPUSET_WORDS; ktlb_i_++)                         \
+            if ((set)->word[ktlb_i_])                                                              \
+                KTLB_EVENT_FROM(self, what, (request)->space_id, (request)->generation,            \
+                                (set)->word[ktlb_i_], ktlb_i_ * 64);                               \
+    } while (0)
+#else
+#define KTLB_EVENT(self, what, space, generation, argument)                                        \
+    ((void)(0 && (self) && (space) && (generation) && (argument)))
+#define KTLB_EVENT_SET(self, what, request, set) ((void)(0 && (self) && (request) && (set)->word[0]))
+#endif
+
+/* ---- event.c ---- */
+
+size_t ktlb_event_memory_size(unsigned cpus);
+void ktlb_event_init(void *memory, unsigned cpus);
+void ktlb_event_record(const struct ktlb_event *event);
+
 /* ---- op.c ---- */
 
 /* The flags of two ops taken together: each flag asks for more, but KTLB_GLOBAL, which asks for less. */
 unsigned ktlb_op_join_flags(unsigned a, unsigned b);
+
+/* ---- batch.c ---- */
+
+/* How many single invalidations @request asks for, or KTLB_ALL. */
+uint64_t ktlb_request_strides(const struct ktlb_request *request);
 
 /* ---- cpu.c ---- */
 

@@ -22,6 +22,7 @@
 #include <stddef.h>
 
 #include "cpuset.h"
+#include "event.h"
 #include "op.h"
 #include "port.h"
 #include "stats.h"

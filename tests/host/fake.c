@@ -283,6 +283,19 @@ uint64_t fake_stat(unsigned cpu, size_t offset)
     return *(uint64_t *)((char *)&stats + offset);
 }
 
+struct ktlb_event fake_event(unsigned cpu, uint64_t *from, enum ktlb_event_what what)
+{
+    struct ktlb_event event = {0};
+
+    while (*from < ktlb_event_count(cpu)) {
+        assert_true(ktlb_event_read(cpu, (*from)++, &event));
+        if (event.what == what)
+            return event;
+    }
+    fail_msg("CPU %u recorded no \"%s\"", cpu, ktlb_event_name(what));
+    return event;
+}
+
 void fake_post(struct ktlb_batch *batch, unsigned target)
 {
     struct ktlb_cpuset kick = {{0}};

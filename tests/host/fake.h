@@ -60,6 +60,9 @@ struct ktlb_load fake_switch(unsigned cpu, struct ktlb_space *space);
 unsigned fake_count(unsigned cpu, enum fake_kind kind);
 bool fake_did(unsigned cpu, enum fake_kind kind, uint64_t value);
 uint64_t fake_stat(unsigned cpu, size_t offset);
+/* The first event of that kind that @cpu recorded from its event *@from on, which becomes the one after it; there has
+ * to be one. */
+struct ktlb_event fake_event(unsigned cpu, uint64_t *from, enum ktlb_event_what what);
 #define STAT(cpu, name) fake_stat(cpu, offsetof(struct ktlb_stats, name))
 
 /* The protocol in use, and a group of tests under each in turn. */

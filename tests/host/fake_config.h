@@ -5,5 +5,6 @@
 void fake_panicked(const char *rule) __attribute__((noreturn));
 #define KTLB_PANIC(rule) fake_panicked(rule)
 #define KTLB_STALL_SPINS 64
+#define KTLB_EVENTS 64
 
 #endif

@@ -112,6 +112,12 @@
 #define KTLB_STATS 1
 #endif
 
+/* How many events each CPU's ring of recent ones holds (see event.h): 48 bytes each, of ktlb_config.memory, and some
+ * twenty instructions when one is recorded. A power of two; 0: none, and no code. 256 hold some thirty shootdowns. */
+#ifndef KTLB_EVENTS
+#define KTLB_EVENTS 0
+#endif
+
 /* What a broken rule does. It must not return. @rule is a string that names the rule. */
 #ifndef KTLB_PANIC
 #define KTLB_PANIC(rule) ((void)(rule), __builtin_trap())
@@ -153,6 +159,12 @@
 
 #if KTLB_SPACE_RING < 0 || KTLB_SPACE_RING > 64 || (KTLB_SPACE_RING & (KTLB_SPACE_RING - 1))
 #error "KTLB_SPACE_RING: 0 or a power of two to 64"
+#endif
+#if KTLB_EVENTS < 0 || KTLB_EVENTS > 65536 || (KTLB_EVENTS & (KTLB_EVENTS - 1))
+#error "KTLB_EVENTS: 0 or a power of two to 65536"
+#endif
+#if KTLB_EVENTS && defined(KTLB_EVENT_HOOK)
+#error "KTLB_EVENTS: 0 where KTLB_EVENT_HOOK takes the events elsewhere"
 #endif
 #if KTLB_STALL_SPINS < 16 || KTLB_STALL_SPINS > 0xffffffff
 #error "KTLB_STALL_SPINS: 16 to 2^32 - 1"
