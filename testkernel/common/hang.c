@@ -57,23 +57,19 @@ static void print_where(const struct context *at)
     }
 }
 
-static void print_set(const char *what, const struct ktlb_cpuset *set)
+/* Who waits for whom, since when, and for what. */
+static void print_wait(unsigned cpu, const struct ktlb_batch *batch)
 {
-    char line[256];
-    size_t used = 0;
+    struct ktlb_wait wait;
+    uint64_t us;
+    char text[256];
 
-    KTLB_CPUSET_EACH(cpu, set) {
-        if (used + 8 > sizeof(line))
-            break;
-        if (cpu >= 100)
-            line[used++] = (char)('0' + cpu / 100);
-        if (cpu >= 10)
-            line[used++] = (char)('0' + cpu / 10 % 10);
-        line[used++] = (char)('0' + cpu % 10);
-        line[used++] = ' ';
-    }
-    line[used] = '\0';
-    console_print("    %s CPU %s\n", what, line);
+    ktlb_batch_wait_read(batch, &wait);
+    cpus_text(ktlb_batch_waiting(batch), text, sizeof(text));
+    us = wait.cycles / (arch_clock_per_ms() / 1000 + 1);
+    console_print("CPU %u waits for CPUs %s since %lu.%03lu s (%lu cycles): space %lu, generation %lu, protocol %s, "
+                  "dispatched by CPU %u; report %u\n", cpu, text, us / 1000000, us / 1000 % 1000, wait.cycles,
+                  wait.space_id, wait.generation, library_protocol(), wait.initiator, wait.reports);
 }
 
 /* What the batch that @cpu waits on asks for, and of whom. */
@@ -83,9 +79,8 @@ static void print_stall(const struct cpu *cpu)
 
     if (!batch || cpu->stalled_at != ktlb_load_relaxed(&cpu->progress))
         return;
-    print_set("waits in ktlb_batch_sync for", ktlb_batch_waiting(batch));
-    console_print("    posted: generation %lu of space %lu, %u ops, flags %x, in %s\n", batch->request.generation,
-                  batch->request.space_id, batch->request.count, batch->request.flags,
+    print_wait(cpu->number, batch);
+    console_print("    posted: %u ops, flags %x, in %s\n", batch->request.count, batch->request.flags,
                   batch->request.space == &ktlb_kernel ? "the kernel's half" : "a user space");
     for (uint32_t i = 0; i < batch->request.count && i < KTLB_BATCH_OPS; i++)
         console_print("        va %lx, %u strides of 2^%u\n", batch->request.op[i].va, batch->request.op[i].count,
@@ -128,6 +123,7 @@ void kernel_die(const struct context *context, const char *what)
             arch_pause();
         print_cpu(&cpus[i], ktlb_load_acquire_u32(&cpus[i].caught) ? &cpus[i].at : NULL);
     }
+    events_print(options.trace == TRACE_UNASKED ? TRACE_FAILED : options.trace, true);
     kernel_exit(false);
 }
 
@@ -211,8 +207,9 @@ void ktlb_port_stall(const struct ktlb_batch *batch)
     cpu->in_port = true;
     cpu->stalled = batch;
     cpu->stalled_at = ktlb_load_relaxed(&cpu->progress);
-    console_print("CPU %u: a shootdown has stalled\n", cpu->number);
-    print_set("it waits for", ktlb_batch_waiting(batch));
+    print_wait(cpu->number, batch);
+    if (options.trace && options.trace != TRACE_UNASKED && batch->reports == 1)
+        events_print(options.trace, false);
     watchdog_look(&here);
     cpu->in_port = false;
 }

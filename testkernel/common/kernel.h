@@ -53,10 +53,15 @@ struct options {
     uint64_t cpus, seed, scale, controls, watchdog;
     bool seeded, progress_tty;
     uint64_t running;
+    uint64_t trace; /* events of each CPU to print, TRACE_UNASKED: only where a run fails */
     bool by_nmi; /* ktlb is delivered by NMI */
     char protocol[32], scenario[256];
 };
 extern struct options options;
+#define TRACE_UNASKED UINT64_MAX
+#define TRACE_FAILED 16u /* events of each CPU, then */
+/* Of the library, as it is set up. */
+const char *library_protocol(void);
 
 /* ---- parts ---- */
 
@@ -103,6 +108,10 @@ void cpu_ticks_begin(struct cpu *cpu);
 void cpu_breathe(struct cpu *cpu);
 uint64_t random_next(uint64_t *state);
 
+/* events.c */
+/* The last @last of each CPU, if no other CPU is printing them. @alone: no other runs any more, whatever it was doing. */
+void events_print(uint64_t last, bool alone);
+
 /* hang.c */
 /* Called now and then from anywhere: has the machine come to a stop? @context: where this CPU is. */
 void watchdog_look(const struct context *context);
@@ -114,6 +123,8 @@ _Noreturn void kernel_exit(bool success);
 /* print.c */
 size_t format_text(char *buffer, size_t size, const char *format, va_list arguments);
 void console_print(const char *format, ...) KTLB_PRINTF(1, 2);
+/* "1,2,5", as many as fit. */
+void cpus_text(const struct ktlb_cpuset *set, char *text, size_t size);
 /* From now on this CPU alone prints, whoever held the console. If another came first, this does not return. */
 void console_seize(void);
 

@@ -4,14 +4,14 @@
 #include "kernel.h"
 #include "scenarios/scenarios.h"
 
-struct options options = {.scale = 1000, .controls = 1, .watchdog = 30, .running = REPLAY_RUNNING};
+struct options options = {.scale = 1000, .controls = 1, .watchdog = 30, .running = REPLAY_RUNNING, .trace = TRACE_UNASKED};
 struct machine machine;
 
 /* ---- the command line: words of the form name=value ---- */
 
 static const char known[] = "cpus=N seed=N scale=N (1000: full size) controls=0|1 watchdog=SECONDS progress=tty|lines "
                             "protocol=NAME|all delivery=interrupt|nmi scenario=NAME[,NAME] running=N (of a trace's "
-                            "threads at once) ";
+                            "threads at once) trace=N (events of each CPU, printed) ";
 
 static const struct {
     const char *name;
@@ -24,6 +24,7 @@ static const struct {
     {"controls", &options.controls, 0, 1},
     {"watchdog", &options.watchdog, 1, 100000},
     {"running", &options.running, 1, REPLAY_RUNNING_MAX},
+    {"trace", &options.trace, 0, KTLB_EVENTS},
 };
 
 static void number_set(const char *name, const char *text, uint64_t *value, uint64_t min, uint64_t max)
@@ -101,6 +102,11 @@ static void options_parse(const char *line)
 
 static struct ktlb_config library;
 
+const char *library_protocol(void)
+{
+    return library.protocol ? library.protocol : ktlb_protocol_name(0);
+}
+
 static bool compares(void)
 {
     return text_equal(options.protocol, "all");
@@ -172,6 +178,24 @@ static void machine_init(void)
 
 /* ---- what is run ---- */
 
+/* What the library did last, if that was asked for, or if a run failed that got as far as a shootdown. */
+static void print_events(bool good)
+{
+    struct ktlb_stats stats;
+
+    if (options.trace != TRACE_UNASKED) {
+        events_print(options.trace, false);
+        return;
+    }
+    for (unsigned i = 0; !good && i < cpus_count; i++) {
+        ktlb_stats_read(i, &stats);
+        if (stats.dispatches) {
+            events_print(TRACE_FAILED, false);
+            return;
+        }
+    }
+}
+
 static bool run_all(const struct boot *boot)
 {
     struct scenarios_options what = {.controls = options.controls, .cpus = cpus_count, .trace = boot->module,
@@ -199,6 +223,8 @@ static bool run_all(const struct boot *boot)
 
 void kernel_main(const struct boot *boot)
 {
+    bool good;
+
     options_parse(boot->command_line);
     if (boot->memory_start >= boot->memory_end)
         kernel_refuse("the boot loader named no memory");
@@ -212,5 +238,7 @@ void kernel_main(const struct boot *boot)
                   machine.asids, options.seeded ? ", seeded" : "");
     arch_irq_restore(1);
     cpu_ticks_begin(&cpus[0]);
-    kernel_exit(run_all(boot));
+    good = run_all(boot);
+    print_events(good);
+    kernel_exit(good);
 }

@@ -125,6 +125,20 @@ size_t format_text(char *buffer, size_t size, const char *format, va_list argume
     return text.used;
 }
 
+void cpus_text(const struct ktlb_cpuset *set, char *text, size_t size)
+{
+    struct text line = {text, size, 0};
+
+    KTLB_CPUSET_EACH(cpu, set) {
+        if (line.used + 6 > size) /* a comma, four digits, the end */
+            break;
+        if (line.used)
+            put(&line, ',');
+        put_number(&line, cpu, 10, false, (struct field){false, false, 0});
+    }
+    text[line.used] = '\0';
+}
+
 /* ---- the console ---- */
 
 static struct lock console;
