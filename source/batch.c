@@ -156,25 +156,23 @@ static void limit(struct ktlb_cpu *self, struct ktlb_batch *batch)
 /*
  * Who may hold what @request removes: the active CPUs and, when table pages die, the lazy ones, whose walkers are
  * still in the tables. Acquire [R]: a CPU no longer found is done with the space, pairs with [L]. The active set is
- * read first: see ktlb_lazy_enter(). For a comparison, everyone: the online CPUs hold whatever is held at all.
+ * read first: see ktlb_lazy_enter(). For comparisons everyone who is online is asked as well.
  */
 static void find_targets(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
     struct ktlb_space *space = batch->request.space;
-    const struct ktlb_space *whose = KTLB_UNLIKELY(ktlb_machine.everyone) ? &ktlb_kernel : space;
-    bool tables = batch->request.flags & KTLB_TABLES;
 
-    KTLB_COUNT(self, tables, tables);
+    KTLB_COUNT(self, tables, (batch->request.flags & KTLB_TABLES) != 0);
     for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++) {
-        uint64_t active = ktlb_load_acquire(&whose->active.word[i]);
+        uint64_t active = ktlb_load_acquire(&space->active.word[i]);
         uint64_t lazy = ktlb_load_acquire(&space->lazy.word[i]) & ~active;
 
-        if (tables) {
+        if (batch->request.flags & KTLB_TABLES)
             active |= lazy;
-            KTLB_COUNT(self, lazy_told, ktlb_count_bits(lazy));
-        } else {
-            KTLB_COUNT(self, lazy_skipped, ktlb_count_bits(lazy));
-        }
+        if (KTLB_UNLIKELY(ktlb_machine.everyone))
+            active |= ktlb_load_relaxed(&ktlb_kernel.active.word[i]); /* no more than may hold it: orders nothing */
+        KTLB_COUNT(self, lazy_told, ktlb_count_bits(lazy & active));
+        KTLB_COUNT(self, lazy_skipped, ktlb_count_bits(lazy & ~active));
         batch->waiting.word[i] = active;
     }
     ktlb_cpuset_remove(&batch->waiting, self->number);
@@ -306,7 +304,7 @@ static void report_stall(struct ktlb_cpu *self, struct ktlb_batch *batch)
 }
 
 /* Ended by the targets, each of which answers or leaves; until then, stall reports. */
-static uint64_t wait(struct ktlb_cpu *self, struct ktlb_batch *batch)
+static void wait(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
     uint32_t spins = 0;
     uint64_t cycles;
@@ -326,18 +324,17 @@ static uint64_t wait(struct ktlb_cpu *self, struct ktlb_batch *batch)
     KTLB_COUNT(self, wait_cycles, cycles);
     if (KTLB_STATS && cycles > ktlb_load_relaxed(&self->counters.wait_cycles_max))
         ktlb_store_relaxed(&self->counters.wait_cycles_max, cycles);
-    return cycles;
 }
 
 struct ktlb_node *ktlb_batch_sync(struct ktlb_batch *batch)
 {
     struct ktlb_cpu *self = ktlb_cpu_self();
-    uint64_t cycles = 0;
 
     KTLB_ASSERT(batch->state == KTLB_BATCH_SENT, "a batch is dispatched before it is synced, and synced once");
     if (!ktlb_batch_done(batch))
-        cycles = wait(self, batch);
-    KTLB_EVENT(self, SYNC, batch->request.space_id, batch->request.generation, cycles);
+        wait(self, batch);
+    KTLB_EVENT(self, SYNC, batch->request.space_id, batch->request.generation,
+               batch->waits_since ? ktlb_arch_cycles() - batch->waits_since : 0);
     KTLB_COUNT(self, syncs, 1);
     batch->state = 0;
     return batch->pages;

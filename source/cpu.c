@@ -176,6 +176,7 @@ static unsigned slot_for(struct ktlb_cpu *self, const struct ktlb_space *space)
 /* What the other tags hold can no longer be trusted: their next load flushes. */
 static void forget_other_slots(struct ktlb_cpu *self)
 {
+    KTLB_COUNT(self, tags_forgotten, 1);
     for (unsigned i = 0; i < slots_in_use(); i++)
         if (i != self->slot)
             self->slots[i] = (struct ktlb_slot){0};
@@ -304,10 +305,8 @@ static void execute_kernel(struct ktlb_cpu *self, const struct ktlb_request *req
     execute_ops(self, request);
     if (request->op[0].count == KTLB_ALL)
         return; /* that reached every tag */
-    if ((request->flags & KTLB_TABLES) || !(request->flags & KTLB_GLOBAL)) {
+    if ((request->flags & KTLB_TABLES) || !(request->flags & KTLB_GLOBAL))
         forget_other_slots(self);
-        KTLB_COUNT(self, tags_forgotten, 1);
-    }
 }
 
 void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request)
@@ -548,10 +547,9 @@ void ktlb_lazy_leave(void)
     if (space != &ktlb_kernel) {
         ktlb_space_join(&space->active, self->number); /* [J] */
         ktlb_fence_seq_cst();                          /* [F2], pairs with [F1] in dispatch: see space.c */
+        KTLB_COUNT(self, lazy_clean, ktlb_load_relaxed(&space->generation) == self->slots[self->slot].clean);
         if (ktlb_load_relaxed(&space->generation) != self->slots[self->slot].clean)
             catch_up(self, true);
-        else
-            KTLB_COUNT(self, lazy_clean, 1);
         /* Last: who no longer finds this CPU lazy may take it that the flush above is done [L]. */
         ktlb_space_leave(&space->lazy, self->number);
     }
@@ -574,12 +572,12 @@ void ktlb_cpu_online(void)
     /* [F3]. Pairs with [F1]: an initiator that did not see this CPU has its page-table changes seen by the flush below.
      * Pairs with [F4] in sync: an initiator that gave up on this CPU has its request seen, and marked, by forget(). */
     ktlb_fence_seq_cst();
+    KTLB_EVENT(self, ONLINE, 0, 0, 0);
     KTLB_PROTOCOL_FUNCTION(forget)(self);
     /* After joining and after looking at what is posted, so that whatever refills an entry from here on reads tables
      * that have the changes of everyone who will not wait, or whose request is acknowledged unread. */
     flush_machine(self);
     KTLB_PROTOCOL_FUNCTION(serve)(self);
-    KTLB_EVENT(self, ONLINE, 0, 0, 0);
     ktlb_cpu_leave(self, irq);
 }
 

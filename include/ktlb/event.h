@@ -36,7 +36,7 @@ extern "C" {
     X(SWITCHED, "switched", "it is loaded, and the one before left")                               \
     X(LAZY, "lazy", "the CPU goes lazy in its space")                                              \
     X(ACTIVE, "active", "and is back")                                                             \
-    X(ONLINE, "online", "the CPU is online")                                                       \
+    X(ONLINE, "online", "the CPU is online, and about to drop everything")                                                       \
     X(OFFLINE, "offline", "the CPU is offline")
 
 enum ktlb_event_what {
