@@ -8,8 +8,8 @@
  * entirely. A CPU whose next event is not due yet touches the space it has loaded, as its thread would, as long as that
  * thread runs; then it goes lazy until its turn comes, as an idle CPU would. A trace does not tell how long a thread
  * runs between two events. It is taken to run while it is one of the last few that acted, of all threads: two, as
- * many as the machine had CPUs that recorded ours. That is a matter of the trace, not of time, so that a slow host
- * changes next to nothing.
+ * many as the machine had CPUs that recorded ours; and who acts next begins when those it has overtaken have stopped, for
+ * it has their CPU. So all of that is a matter of the trace, not of time, and a slow host changes next to nothing.
  *
  * Invariant: whatever order the CPUs get, every space sees its events in the order of the trace.
  */
@@ -35,9 +35,10 @@ struct replayer {
     struct ktlb_trace trace;
     uint32_t ordinal[KTLB_TRACE_SPACES_MAX]; /* events of each space read so far */
     uint16_t space;      /* in which a thread acted here last, */
-    uint64_t runs_until; /* the event of that space at which enough others have acted since, */
+    struct ktlb_u64 runs_until; /* the event of that space at which enough others have acted since, */
     unsigned others;     /* how many have so far, and which */
     unsigned other[REPLAY_RUNNING_MAX];
+    struct ktlb_pointer runs_in; /* struct process *: what its thread touches between events, until runs_until */
     struct process *loaded;
     struct window_edit edit;
     uint64_t lazy_periods, switches;
@@ -106,12 +107,19 @@ static struct process *process_of(uint16_t space)
     return ktlb_load_acquire_pointer(&replay.process[space]);
 }
 
+/* Before it waits for anything, so that nobody waits for it (await_stopped). */
+static void stop_running(struct replayer *self)
+{
+    ktlb_store_relaxed_pointer(&self->runs_in, NULL);
+}
+
 static void leave(struct replayer *self)
 {
     struct process *process = self->loaded;
 
     if (!process)
         return;
+    stop_running(self);
     machine_switch(NULL, true);
     self->loaded = NULL;
     process_put(process);
@@ -162,13 +170,30 @@ static void note_other(struct replayer *self, unsigned thread)
             return;
     if (self->others < replay.running)
         self->other[self->others++] = thread;
-    if (self->others == replay.running && self->runs_until == UINT64_MAX)
-        self->runs_until = self->ordinal[self->space];
+    if (self->others == replay.running && ktlb_load_relaxed(&self->runs_until) == UINT64_MAX)
+        ktlb_store_relaxed(&self->runs_until, self->ordinal[self->space]);
 }
 
 static bool runs(const struct replayer *self)
 {
-    return ktlb_load_relaxed(&self->loaded->turn) < self->runs_until;
+    return ktlb_load_relaxed(&self->loaded->turn) < ktlb_load_relaxed(&self->runs_until);
+}
+
+/* The thread that acted here last touches what it has, for a moment. */
+static void run_on(struct replayer *self)
+{
+    ktlb_store_relaxed_pointer(&self->runs_in, self->loaded);
+    window_touch(&self->loaded->window, 16);
+}
+
+/* Until threads that the one about to act has overtaken have stopped. Each looks after a few touches; if one is missed,
+ * it is no harm but to the numbers. */
+static void await_stopped(const struct process *process, uint64_t ordinal)
+{
+    for (unsigned i = 0; i < replay.run.cpus; i++)
+        while (i != machine_cpu() && ktlb_load_relaxed_pointer(&replayers[i].runs_in) == process &&
+               ktlb_load_relaxed(&replayers[i].runs_until) <= ordinal)
+            machine_relax();
 }
 
 /* Nothing to run here: borrow the space until it is our turn, or nobody's any more. */
@@ -186,16 +211,22 @@ static bool wait_turn(struct replayer *self, uint16_t space, uint64_t ordinal)
 {
     while (!due(space, ordinal)) {
         note_control(self);
-        if (stopped())
+        if (stopped()) {
+            stop_running(self);
             return false;
+        }
         if (self->loaded && ktlb_load_relaxed(&self->loaded->ended))
             leave(self);
-        if (self->loaded && runs(self))
-            window_touch(&self->loaded->window, 16);
-        else if (self->loaded)
+        if (self->loaded && runs(self)) {
+            run_on(self);
+        } else if (self->loaded) {
+            stop_running(self);
             be_idle(self, space, ordinal);
+        }
         machine_relax();
     }
+    stop_running(self);
+    await_stopped(process_of(space), ordinal);
     return true;
 }
 
@@ -381,7 +412,7 @@ static void body(void *argument)
             break;
         self->space = event.space;
         self->others = 0;
-        self->runs_until = UINT64_MAX;
+        ktlb_store_relaxed(&self->runs_until, UINT64_MAX);
         execute(self, &event, ordinal);
         show_progress();
         if (self->loaded)
@@ -407,7 +438,7 @@ static void pass_begin(enum leave_out leave_out)
         ktlb_store_relaxed(&processes[i].used, 0);
     }
     for (unsigned i = 0; i < replay.run.cpus; i++) {
-        replayers[i] = (struct replayer){.runs_until = UINT64_MAX};
+        replayers[i] = (struct replayer){.runs_until = {UINT64_MAX}};
         ktlb_trace_open(&replayers[i].trace, replay.text, replay.size);
     }
     first = process_take(&replayers[0]);
