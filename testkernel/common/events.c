@@ -6,6 +6,8 @@
  */
 #include "kernel.h"
 
+static const uint64_t ring = KTLB_EVENTS;
+
 static struct cursor {
     uint64_t next, end;
     struct ktlb_event event; /* the one before @next */
@@ -57,7 +59,7 @@ static void print(uint64_t last)
     uint64_t began;
 
     for (cpu = 0; cpu < cpus_count; cpu++) {
-        uint64_t count = ktlb_event_count(cpu), most = last < KTLB_EVENTS ? last : KTLB_EVENTS;
+        uint64_t count = ktlb_event_count(cpu), most = last < ring ? last : ring;
 
         cursors[cpu].end = count;
         cursors[cpu].next = count > most ? count - most : 0;
@@ -67,7 +69,7 @@ static void print(uint64_t last)
     if (cpu == cpus_count)
         return;
     began = cursors[cpu].event.cycles;
-    console_print("# events: the last %lu of each CPU; %lu cycles are 1 ms\n", last < KTLB_EVENTS ? last : KTLB_EVENTS,
+    console_print("# events: the last %lu of each CPU; %lu cycles are 1 ms\n", last < ring ? last : ring,
                   arch_clock_per_ms());
     console_print("#         cycles cpu what     space generation argument\n");
     for (; cpu < cpus_count; cpu = oldest()) {
