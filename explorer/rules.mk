@@ -74,7 +74,7 @@ explorer-check: $(EXPLORER_OUT)/check
 
 # ---- the library under the explorer
 #
-#   make explore         every case: exhaustive, then random and fair (QUICK=1: two minutes; DEEP=1: hours)
+#   make explore         every case: exhaustive, then random and fair (QUICK=1: minutes; DEEP=1: hours)
 #   make explore PROTOCOL=name, NMI=1, EARLY=1: under another protocol, by NMI, with early answers (PROTOCOL=scoreboard)
 #   make mutants         break the library in every way we know, and see each found
 #
