@@ -83,8 +83,11 @@ enum arch_ipi { ARCH_IPI_KTLB /* ends in ktlb_ipi() */, ARCH_IPI_WAKE /* only en
 
 /* => Interrupts masked. Stores made before are visible to the targets before the interrupt arrives. */
 void arch_ipi(const struct ktlb_cpuset *targets, enum arch_ipi kind);
-/* => Interrupts masked. false: this machine has nothing that cannot be masked. */
-bool arch_nmi(unsigned cpu);
+/* The same by what cannot be masked; false: this machine has nothing of the kind. */
+bool arch_nmi(const struct ktlb_cpuset *targets);
+/* How many CPUs these have interrupted since boot, but for waking: counted where it is told to the interrupt controller,
+ * and how is printed. Zero with KTLB_STATS 0. */
+uint64_t arch_interrupted(void);
 
 unsigned long arch_irq_save(void);
 void arch_irq_restore(unsigned long state);

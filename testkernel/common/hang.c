@@ -121,7 +121,10 @@ void kernel_die(const struct context *context, const char *what)
         console_print("    again with: seed=%lu\n", options.seed);
     print_cpu(self, context);
     for (unsigned i = 0; i < cpus_count; i++) {
-        if (&cpus[i] == self || !ktlb_load_acquire_u32(&cpus[i].started) || !arch_nmi(i))
+        struct ktlb_cpuset other = {{0}};
+
+        ktlb_cpuset_add(&other, i);
+        if (&cpus[i] == self || !ktlb_load_acquire_u32(&cpus[i].started) || !arch_nmi(&other))
             continue;
         /* Ended by the NMI, or by patience: some thousand turns of the emulator. */
         for (unsigned turn = 0; turn < 1u << 20 && !ktlb_load_acquire_u32(&cpus[i].caught); turn++)

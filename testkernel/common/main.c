@@ -169,6 +169,8 @@ static bool run_all(const struct boot *boot)
 
 void kernel_main(const struct boot *boot)
 {
+    bool good;
+
     options_parse(boot->command_line);
     if (boot->memory_start >= boot->memory_end)
         kernel_refuse("the boot loader named no memory");
@@ -182,5 +184,6 @@ void kernel_main(const struct boot *boot)
                   machine.asids, options.seeded ? ", seeded" : "");
     arch_irq_restore(1);
     cpu_ticks_begin(&cpus[0]);
-    kernel_exit(run_all(boot));
+    good = run_all(boot);
+    kernel_exit(cpus_sends_agree() && good);
 }

@@ -86,6 +86,31 @@ KTLB_INLINE uint64_t ktlb_x86_rdtsc(void)
     return (uint64_t)high << 32 | low;
 }
 
+KTLB_INLINE uint64_t ktlb_x86_rdmsr(uint32_t index)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(index) : "memory");
+    return (uint64_t)high << 32 | low;
+}
+
+/* A write to an x2APIC's command register does not wait for earlier stores. */
+KTLB_INLINE void ktlb_x86_wrmsr(uint32_t index, uint64_t value)
+{
+    __asm__ volatile("wrmsr" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+/* Registers of a device in memory, uncached. */
+KTLB_INLINE uint32_t ktlb_x86_mmio_read(const volatile uint32_t *at)
+{
+    return *at;
+}
+
+KTLB_INLINE void ktlb_x86_mmio_write(volatile uint32_t *at, uint32_t value)
+{
+    *at = value;
+}
+
 /* EBX of CPUID @leaf, subleaf 0; 0 where the processor has no such leaf. */
 KTLB_INLINE uint32_t ktlb_x86_cpuid_ebx(uint32_t leaf)
 {
