@@ -1,12 +1,15 @@
 # Tests on the host: the library under cmocka with a recorded machine, and the option matrix.
 
-HOST_TESTS := op batch cpu protocol mailbox scoreboard doorbell broadcast misuse x86_64 pte ring
+HOST_TESTS := op batch cpu protocol mailbox scoreboard doorbell broadcast misuse x86_64 pte ring apic
 # Without the ring a CPU that is behind takes other ways: all of what steps through them runs both ways.
 HOST_TEST_PROGRAMS := $(HOST_TESTS:%=$(BUILD)/tests/test_%) \
 	$(patsubst %,$(BUILD)/tests/test_%-no-ring,batch cpu protocol mailbox scoreboard doorbell broadcast)
 HOST_TEST_FLAGS := -std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-Iinclude -Isource -Itests/host -DKTLB_CONFIG_HEADER='"fake_config.h"' \
 	-DKTLB_X86_64_INSTRUCTIONS_HEADER='"fake_instructions.h"' -MMD -MP
+
+# As many CPUs as an xAPIC can name.
+$(BUILD)/tests/test_apic: HOST_TEST_FLAGS += -DKTLB_CPUS_MAX=255
 
 .PHONY: setup-host test-host test-options
 

@@ -16,5 +16,10 @@ void ktlb_x86_compiler_barrier(void);
 void ktlb_x86_pause(void);
 uint64_t ktlb_x86_rdtsc(void);
 uint32_t ktlb_x86_cpuid_ebx(uint32_t leaf);
+/* Only test_apic.c has these. */
+uint64_t ktlb_x86_rdmsr(uint32_t index);
+void ktlb_x86_wrmsr(uint32_t index, uint64_t value);
+uint32_t ktlb_x86_mmio_read(const volatile uint32_t *at);
+void ktlb_x86_mmio_write(volatile uint32_t *at, uint32_t value);
 
 #endif
