@@ -231,7 +231,7 @@ KTLB_INLINE bool ktlb_apic_join(const struct ktlb_apic *apic, unsigned self)
  */
 KTLB_INLINE bool ktlb_apic_all_others(const struct ktlb_apic *apic, unsigned self, const struct ktlb_cpuset *targets)
 {
-    if (!apic->everyone || ktlb_cpuset_has(targets, self))
+    if (!apic->everyone)
         return false;
     for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++) {
         uint64_t others = ktlb_load_relaxed(&apic->everyone->word[i]);
