@@ -201,6 +201,8 @@ void ktlb_batch_dispatch(struct ktlb_batch *batch)
         return;
     self = ktlb_cpu_enter(&irq);
     limit(self, request);
+    if (request->flags & KTLB_EXEC)
+        ktlb_arch_sync_code();
     /* Release [G]: who reads this generation, or a later one, also sees the page-table changes it stands for. */
     request->generation = ktlb_rmw_add_release(&request->space->generation, 1) + 1;
     ktlb_fence_seq_cst(); /* [F1], pairs with [F2] in switch_begin and lazy_leave, [F3] in online; and publishes the request */

@@ -37,6 +37,7 @@ test-host: $(HOST_TEST_PROGRAMS)
 	done; echo "$$passed passed, $$failed failed"; [ $$failed -eq 0 ]
 
 test-options: | setup-host
+	@tools/setup gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc gcc-riscv64-linux-gnu:riscv64-linux-gnu-gcc
 	@tests/options-matrix $(BUILD)/tests/options
 
 .PHONY: setup-emulators test-kernel test

@@ -20,6 +20,8 @@
  * Last-level forms (VALE1) leave walk caches alone, so they serve only while tables stay; KTLB_TABLES takes the others. The
  * TTL hint of the operands stays 0, "any level": an op names the smallest entries it may meet, not the level they are at.
  *
+ * Instruction caches are dropped for everyone by the CPU that dispatches: a CPU that is not told has to find them dropped.
+ *
  * What the layer asks of its host: TTBR0_EL1 carries the ASID (TCR_EL1.A1 clear) and spaces are what TTBR0_EL1 maps;
  * TTBRn_EL1.CnP is clear, since tags are each CPU's own; KTLB_PAGE_SHIFT is the granule of both TTBRs.
  */
@@ -33,7 +35,6 @@
 #else
 #include "aarch64_instructions.h"
 #endif
-#include "aarch64_pte.h"
 
 #if KTLB_PAGE_SHIFT != 12 && KTLB_PAGE_SHIFT != 14 && KTLB_PAGE_SHIFT != 16
 #error "KTLB_PAGE_SHIFT: 12, 14 or 16 on aarch64"
@@ -49,19 +50,23 @@ KTLB_STATIC_ASSERT(KTLB_ASIDS_MAX < 256, "tags fit the ASIDs that every aarch64 
  * run of more than KTLB_FLUSH_MAX strides. */
 #define KTLB_AARCH64_RANGE_MAX (UINT64_C(1) << 21)
 
-/* What the sequences need to know of the machine; filled in by ktlb_init() from the CPU it runs on. A host whose CPUs
- * differ, or which knows of an erratum, corrects it after ktlb_init() and before the first CPU is online. */
+/* What the sequences need to know. The first three are filled in by ktlb_init() from the CPU it runs on; a host whose CPUs
+ * differ corrects them after it and before the first CPU is online. The rest the host says, false if it does not. */
 struct ktlb_arch {
     bool range;      /* TLBI by range exists (ID_AA64ISAR0_EL1.TLB) */
     bool base_64k;   /* and names its base in units of 64 KiB whatever the granule (TCR_EL1.DS) */
     bool fetch_sees; /* fetches follow stores without an IC (CTR_EL0.DIC) */
-    /* Errata of broadcasts; ktlb_init() leaves both false. */
-    bool repeat; /* one more TLBI and DSB, for a first DSB that does not wait for accesses through the dropped entries
-                  * (Cortex-A76 1286807, A55 2441007, A510 2441009, Falkor 1009, 4118414 and its family) */
-    bool interrupt; /* even so some CPUs have to be interrupted, when a DSB does not wait for all of their accesses
-                     * (C1-Pro 4193714, SME): who broadcasts then also posts to the targets that use it */
+    /* Where a fault finds the access allowed by now, the host's handler calls ktlb_aarch64_drop_here() before it returns. */
+    bool fault_drops;
+    /* Errata of broadcasts. */
+    bool repeat; /* one more TLBI and DSB: the first DSB does not wait for accesses through the dropped entries (Cortex-A76
+                  * 1286807, A55 2441007, A510 2441009, Falkor 1009, the family of 4118414) */
+    bool interrupt; /* even so a DSB does not wait for all accesses of some CPUs (C1-Pro 4193714: those that use SME): who
+                     * broadcasts then interrupts these, of the targets, and waits for them too */
 };
 extern struct ktlb_arch ktlb_arch;
+
+#include "aarch64_pte.h"
 
 /* ---- operands, as functions of nothing but their arguments ---- */
 
@@ -199,7 +204,6 @@ KTLB_INLINE uint64_t ktlb_aarch64_loaded_asid(void)
 /* Learn the machine, once. */
 KTLB_INLINE void ktlb_arch_init(void)
 {
-    ktlb_arch = (struct ktlb_arch){0};
     ktlb_arch.range = (ktlb_aarch64_read_isar0() >> 56 & 15) >= 2;
     ktlb_arch.base_64k = ktlb_aarch64_read_tcr() & KTLB_AARCH64_TCR_DS;
     ktlb_arch.fetch_sees = ktlb_aarch64_read_ctr() >> 29 & 1;
@@ -242,6 +246,21 @@ KTLB_INLINE void ktlb_arch_flush_range(struct ktlb_op op)
     ktlb_aarch64_isb();
 }
 
+/*
+ * From here on whatever fetches anew, on any CPU, gets what memory holds now. Part of a dispatch with KTLB_EXEC, before the
+ * generation is raised: a CPU that executes the request, or catches up with it, has its ISB behind it. Before, the host has
+ * cleaned what it wrote to the point of unification (DC CVAU), unless CTR_EL0.IDC says that there is no need.
+ */
+KTLB_INLINE void ktlb_arch_sync_code(void)
+{
+    ktlb_aarch64_dsb_ish();
+    if (!ktlb_arch.fetch_sees) {
+        ktlb_aarch64_ic_ialluis();
+        ktlb_aarch64_dsb_ish();
+    }
+    ktlb_aarch64_isb();
+}
+
 KTLB_INLINE void ktlb_arch_relax(void)
 {
     ktlb_aarch64_yield();
@@ -253,7 +272,50 @@ KTLB_INLINE uint64_t ktlb_arch_cycles(void)
     return ktlb_aarch64_read_cntvct();
 }
 
+/* ---- for who broadcasts ---- */
+
+/*
+ * Drop the @count ops at @op on all CPUs of the Inner Shareable domain, under @asid or KTLB_AARCH64_EVERY_ASID, and wait until
+ * no access is made through what they dropped; with the errata above as far as @ktlb_arch says. An @asid means the same on
+ * all CPUs, which those that ktlb_switch_begin() hands out do not. Other CPUs get no ISB by this.
+ * => Interrupts masked: a DSB on another CPU completes nothing of what this one began.
+ */
+KTLB_INLINE void ktlb_aarch64_broadcast(const struct ktlb_op *op, unsigned count, uint64_t asid)
+{
+    unsigned flags = 0;
+
+    ktlb_aarch64_dsb_ishst();
+    for (unsigned i = 0; i < count; i++) {
+        flags |= op[i].flags;
+        if (!ktlb_aarch64_is_whole(op[i]))
+            ktlb_aarch64_issue(op[i], asid, KTLB_AARCH64_SHARED);
+        else if ((op[i].flags & KTLB_GLOBAL) || asid == KTLB_AARCH64_EVERY_ASID)
+            ktlb_aarch64_tlbi_vmalle1is();
+        else
+            ktlb_aarch64_tlbi_aside1is(asid << KTLB_AARCH64_ASID_SHIFT);
+    }
+    ktlb_aarch64_dsb_ish();
+    if (ktlb_arch.repeat) { /* any TLBI: entries are gone, accesses may not be done. Broadcasts only, and once for all of them */
+        ktlb_aarch64_tlbi_vale1is(0);
+        ktlb_aarch64_dsb_ish();
+    }
+    if ((flags & KTLB_EXEC) && !ktlb_arch.fetch_sees) {
+        ktlb_aarch64_ic_ialluis(); /* now that nobody can fetch by the old translation */
+        ktlb_aarch64_dsb_ish();
+    }
+    ktlb_aarch64_isb();
+}
+
 /* ---- for hosts ---- */
+
+/* Drop the entries for @va, of the loaded tag and global, here: for a fault that finds the access allowed by now. */
+KTLB_INLINE void ktlb_aarch64_drop_here(uint64_t va)
+{
+    ktlb_aarch64_dsb_nsh();
+    ktlb_aarch64_tlbi_vale1(ktlb_aarch64_operand(va, ktlb_aarch64_loaded_asid()));
+    ktlb_aarch64_dsb_nsh();
+    ktlb_aarch64_isb();
+}
 
 /* The value for TTBR0_EL1: the root table at physical @root, with the tag that ktlb_switch_begin() said. */
 KTLB_INLINE uint64_t ktlb_aarch64_ttbr0(uint64_t root, struct ktlb_load load)

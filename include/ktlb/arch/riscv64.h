@@ -23,7 +23,6 @@
 #else
 #include "riscv64_instructions.h"
 #endif
-#include "riscv64_pte.h"
 
 #if KTLB_PAGE_SHIFT != 12
 #error "KTLB_PAGE_SHIFT: 12 on riscv64"
@@ -37,9 +36,14 @@
 /* What the sequences need to know of the machine and cannot ask it: the host says it before ktlb_init(). */
 struct ktlb_arch {
     bool svinval; /* every hart has Svinval */
+    bool svvptc;  /* every hart has Svvptc: sees by itself, soon, that an entry became valid */
     bool whole;   /* an erratum: SFENCE.VMA with an address does nothing (SiFive CIP-1200) */
+    /* Where a fault finds the access allowed by now, the host's handler calls ktlb_riscv64_drop_here() before it returns. */
+    bool fault_drops;
 };
 extern struct ktlb_arch ktlb_arch;
+
+#include "riscv64_pte.h"
 
 KTLB_INLINE uint64_t ktlb_riscv64_loaded_asid(void)
 {
@@ -127,6 +131,12 @@ KTLB_INLINE void ktlb_arch_flush_range(struct ktlb_op op)
     ktlb_riscv64_fence(op, KTLB_RISCV64_EVERY_ASID);
 }
 
+/* Part of a dispatch with KTLB_EXEC. Each hart fences its own fetches when it executes the request; that it then sees what
+ * was written before the dispatch is the request's own order. */
+KTLB_INLINE void ktlb_arch_sync_code(void)
+{
+}
+
 KTLB_INLINE void ktlb_arch_relax(void)
 {
     ktlb_riscv64_pause();
@@ -139,6 +149,20 @@ KTLB_INLINE uint64_t ktlb_arch_cycles(void)
 }
 
 /* ---- for hosts ---- */
+
+/* Drop what this hart read of any entry, for a fault that finds the access allowed by now. Not by address: what it still holds
+ * may be an entry above the last level that led nowhere. */
+KTLB_INLINE void ktlb_riscv64_drop_here(void)
+{
+    ktlb_riscv64_sfence_vma_all();
+}
+
+/* Before whatever interrupts another hart, be it a store to its controller or a call of the firmware: the request is in
+ * memory before anything leaves for a device. */
+KTLB_INLINE void ktlb_riscv64_fence_ipi(void)
+{
+    ktlb_riscv64_fence_w_ow();
+}
 
 /* The value for satp: @mode (8: Sv39, 9: Sv48, 10: Sv57), the root table at physical @root (4 KiB-aligned), the tag that
  * ktlb_switch_begin() said. */

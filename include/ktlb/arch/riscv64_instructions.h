@@ -4,7 +4,8 @@
  * The sequences above (riscv64.h) use these and nothing else, so whoever replaces this file (the unit tests' recorder, a
  * kernel that waits in its own way; by KTLB_RISCV64_INSTRUCTIONS_HEADER) runs the sequences as shipped.
  * Semantics: RISC-V privileged specification, "Supervisor Memory-Management Fence Instruction" and "Svinval"; unprivileged
- * specification, "Zifencei". In an operand, the register x0 is not the same as a register that holds 0: "r" never is x0.
+ * specification, "Zifencei". As an operand, the register x0 says "all", a register that holds 0 does not. For a constant 0
+ * a compiler may take x0: that drops more, never less.
  */
 #ifndef KTLB_ARCH_RISCV64_INSTRUCTIONS_H
 #define KTLB_ARCH_RISCV64_INSTRUCTIONS_H
@@ -63,6 +64,12 @@ KTLB_INLINE void ktlb_riscv64_sinval_vma_va_asid(uint64_t va, uint64_t asid)
 KTLB_INLINE void ktlb_riscv64_fence_i(void)
 {
     __asm__ volatile("fence.i" : : : "memory");
+}
+
+/* Stores to memory before stores to memory and devices. */
+KTLB_INLINE void ktlb_riscv64_fence_w_ow(void)
+{
+    __asm__ volatile("fence w, ow" : : : "memory");
 }
 
 KTLB_INLINE uint64_t ktlb_riscv64_read_satp(void)

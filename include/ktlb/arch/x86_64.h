@@ -104,6 +104,11 @@ KTLB_INLINE void ktlb_arch_flush_range(struct ktlb_op op)
         ktlb_x86_invlpg(op.va + ((uint64_t)i << op.shift));
 }
 
+/* Part of a dispatch with KTLB_EXEC: nothing, see above. */
+KTLB_INLINE void ktlb_arch_sync_code(void)
+{
+}
+
 KTLB_INLINE void ktlb_arch_relax(void)
 {
     ktlb_x86_pause();
