@@ -1,6 +1,6 @@
 # Tests on the host: the library under cmocka with a recorded machine, and the option matrix.
 
-HOST_TESTS := op batch cpu protocol mailbox scoreboard doorbell broadcast misuse x86_64 pte ring apic
+HOST_TESTS := op batch cpu protocol mailbox scoreboard doorbell broadcast misuse x86_64 x86_64_invlpgb pte ring apic
 # Without the ring a CPU that is behind takes other ways: all of what steps through them runs both ways.
 HOST_TEST_PROGRAMS := $(HOST_TESTS:%=$(BUILD)/tests/test_%) \
 	$(patsubst %,$(BUILD)/tests/test_%-no-ring,batch cpu protocol mailbox scoreboard doorbell broadcast)
@@ -10,6 +10,12 @@ HOST_TEST_FLAGS := -std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=address,unde
 
 # As many CPUs as an xAPIC can name.
 $(BUILD)/tests/test_apic: HOST_TEST_FLAGS += -DKTLB_CPUS_MAX=255
+# The layers of other architectures, by what they would execute: no library above them, a recorder below.
+ARCH_TESTS := aarch64 aarch64_pte riscv64 riscv64_pte
+ARCH_TEST_PROGRAMS := $(ARCH_TESTS:%=$(BUILD)/tests/arch/test_%)
+ARCH_OF = $(firstword $(subst _, ,$*))
+ARCH_TEST_FLAGS = $(HOST_TEST_FLAGS) -DKTLB_ARCH_HEADER='"ktlb/arch/$(ARCH_OF).h"' \
+	-DKTLB_AARCH64_INSTRUCTIONS_HEADER='"record_aarch64.h"' -DKTLB_RISCV64_INSTRUCTIONS_HEADER='"record_riscv64.h"'
 
 .PHONY: setup-host test-host test-options
 
@@ -24,10 +30,14 @@ $(BUILD)/tests/test_%-no-ring: tests/host/test_%.c tests/host/fake.c $(wildcard 
 	@mkdir -p $(@D)
 	@gcc $(HOST_TEST_FLAGS) -DKTLB_SPACE_RING=0 $(filter %.c,$^) -lcmocka -o $@
 
--include $(wildcard $(BUILD)/tests/*.d)
+$(BUILD)/tests/arch/test_%: tests/host/test_%.c tests/host/record.c source/op.c | setup-host
+	@mkdir -p $(@D)
+	@gcc $(ARCH_TEST_FLAGS) $(filter %.c,$^) -lcmocka -o $@
+
+-include $(wildcard $(BUILD)/tests/*.d $(BUILD)/tests/arch/*.d)
 
 # Each program is a cmocka group; its own report stays visible where something failed.
-test-host: $(HOST_TEST_PROGRAMS)
+test-host: $(HOST_TEST_PROGRAMS) $(ARCH_TEST_PROGRAMS)
 	@passed=0; failed=0; for test in $^; do \
 	    $$test >$$test.log 2>&1; status=$$?; \
 	    ok=$$(grep -c '       OK' $$test.log); bad=$$(grep -c '^\[  FAILED  \] [a-z]' $$test.log); \

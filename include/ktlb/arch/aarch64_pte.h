@@ -75,7 +75,7 @@ KTLB_INLINE unsigned ktlb_aarch64_table_obliges(uint64_t old_pte, uint64_t new_p
     return 0;
 }
 
-/* A store that used to fault may now be made. */
+/* A store that used to fault may now be made. Whether the host uses DBM is not known: both readings count. */
 KTLB_INLINE bool ktlb_aarch64_page_gains_write(uint64_t old_pte, uint64_t new_pte)
 {
     return (old_pte & ~new_pte & KTLB_AARCH64_PTE_READ_ONLY) ||
@@ -87,8 +87,7 @@ KTLB_INLINE bool ktlb_aarch64_page_gains_write(uint64_t old_pte, uint64_t new_pt
  * - user access: with PAN the kernel may do less with such a page; what a user may write the kernel may not execute;
  * - execution by users: with EPAN the kernel may not touch what they can only execute;
  * - write, where it was executable: with SCTLR_EL1.WXN it no longer is.
- * Whether the host uses DBM is not known. If so, to gain READ_ONLY is to become clean, and without an invalidation the next
- * store leaves no mark.
+ * And with DBM, to gain READ_ONLY is to become clean: left cached, the next store would leave no mark.
  */
 KTLB_INLINE bool ktlb_aarch64_page_weakened(uint64_t old_pte, uint64_t new_pte)
 {
@@ -96,9 +95,9 @@ KTLB_INLINE bool ktlb_aarch64_page_weakened(uint64_t old_pte, uint64_t new_pte)
 
     if (changed & (KTLB_AARCH64_PTE_OTHER | KTLB_AARCH64_PTE_USER | KTLB_AARCH64_PTE_UXN))
         return true;
-    if ((lost & KTLB_AARCH64_PTE_ACCESSED) || (gained & (KTLB_AARCH64_PTE_READ_ONLY | KTLB_AARCH64_PTE_PXN)))
+    if ((lost & KTLB_AARCH64_PTE_ACCESSED) || (gained & KTLB_AARCH64_PTE_PXN))
         return true;
-    if (ktlb_aarch64_pte_writes(old_pte) && !ktlb_aarch64_pte_writes(new_pte))
+    if (ktlb_aarch64_page_gains_write(new_pte, old_pte))
         return true;
     return ktlb_aarch64_page_gains_write(old_pte, new_pte) && ktlb_aarch64_pte_executes(old_pte);
 }
@@ -123,10 +122,11 @@ KTLB_INLINE unsigned ktlb_arch_pte_obliges(uint64_t old_pte, uint64_t new_pte, u
         duty |= KTLB_GLOBAL;
     if (!ktlb_aarch64_pte_is_leaf(new_pte, shift))
         return duty | (ktlb_aarch64_pte_executes(old_pte) ? KTLB_EXEC : 0);
-    /* What is executed there changed: it is another frame, or was not executed before, or may have been written. */
+    /* What is executed there changed: it is another frame, or somebody could not execute it, or it may have been written. */
     if (ktlb_aarch64_pte_executes(new_pte) &&
-        (((old_pte ^ new_pte) & frame) || (old_pte & ~new_pte & (KTLB_AARCH64_PTE_PXN | KTLB_AARCH64_PTE_UXN)) ||
-         (ktlb_aarch64_pte_writes(old_pte) && !ktlb_aarch64_pte_writes(new_pte))))
+        (((old_pte ^ new_pte) & frame) ||
+         (old_pte & ~new_pte & (KTLB_AARCH64_PTE_PXN | KTLB_AARCH64_PTE_UXN | KTLB_AARCH64_PTE_USER)) ||
+         ktlb_aarch64_page_gains_write(new_pte, old_pte)))
         return duty | KTLB_EXEC;
     if (ktlb_aarch64_page_weakened(old_pte, new_pte))
         return duty;

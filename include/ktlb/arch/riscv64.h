@@ -62,39 +62,54 @@ KTLB_INLINE uint64_t ktlb_riscv64_asids(void)
     return most + 1;
 }
 
-/*
- * Drop @op here, for @asid or KTLB_RISCV64_EVERY_ASID. With an ASID global entries stay, unless KTLB_GLOBAL says that it is
- * them. Whole: a run of more than KTLB_FLUSH_MAX strides, and whatever leads to a table that dies.
- */
+/* Whether @op is dropped under every ASID, and global entries with it. */
+KTLB_INLINE bool ktlb_riscv64_is_every(struct ktlb_op op, uint64_t asid)
+{
+    return asid == KTLB_RISCV64_EVERY_ASID || (op.flags & KTLB_GLOBAL);
+}
+
+/* Whether @op is dropped by a fence without an address: one above the limit of single invalidations, or that speaks of tables. */
+KTLB_INLINE bool ktlb_riscv64_is_whole(struct ktlb_op op)
+{
+    return op.count > KTLB_FLUSH_MAX || (op.flags & KTLB_TABLES) || ktlb_arch.whole;
+}
+KTLB_STATIC_ASSERT(KTLB_ALL > KTLB_FLUSH_MAX, "an op of the whole space is above the limit");
+
+KTLB_INLINE void ktlb_riscv64_fence_whole(bool every, uint64_t asid)
+{
+    if (every)
+        ktlb_riscv64_sfence_vma_all();
+    else
+        ktlb_riscv64_sfence_vma_asid(asid);
+}
+
+KTLB_INLINE void ktlb_riscv64_fence_va(bool every, uint64_t va, uint64_t asid)
+{
+    if (every && ktlb_arch.svinval)
+        ktlb_riscv64_sinval_vma_va(va);
+    else if (every)
+        ktlb_riscv64_sfence_vma_va(va);
+    else if (ktlb_arch.svinval)
+        ktlb_riscv64_sinval_vma_va_asid(va, asid);
+    else
+        ktlb_riscv64_sfence_vma_va_asid(va, asid);
+}
+
+/* Drop @op here, for @asid or KTLB_RISCV64_EVERY_ASID. With an ASID global entries stay, unless KTLB_GLOBAL says that it is
+ * them. */
 KTLB_INLINE void ktlb_riscv64_fence(struct ktlb_op op, uint64_t asid)
 {
-    bool every = asid == KTLB_RISCV64_EVERY_ASID || (op.flags & KTLB_GLOBAL);
+    bool every = ktlb_riscv64_is_every(op, asid);
 
-    if (op.count == KTLB_ALL || op.count > KTLB_FLUSH_MAX || (op.flags & KTLB_TABLES) || ktlb_arch.whole) {
-        if (every)
-            ktlb_riscv64_sfence_vma_all();
-        else
-            ktlb_riscv64_sfence_vma_asid(asid);
-    } else if (ktlb_arch.svinval) {
-        ktlb_riscv64_sfence_w_inval();
-        for (uint32_t i = 0; i < op.count; i++) {
-            uint64_t va = op.va + ((uint64_t)i << op.shift);
-
-            if (every)
-                ktlb_riscv64_sinval_vma_va(va);
-            else
-                ktlb_riscv64_sinval_vma_va_asid(va, asid);
-        }
-        ktlb_riscv64_sfence_inval_ir();
+    if (ktlb_riscv64_is_whole(op)) {
+        ktlb_riscv64_fence_whole(every, asid);
     } else {
-        for (uint32_t i = 0; i < op.count; i++) {
-            uint64_t va = op.va + ((uint64_t)i << op.shift);
-
-            if (every)
-                ktlb_riscv64_sfence_vma_va(va);
-            else
-                ktlb_riscv64_sfence_vma_va_asid(va, asid);
-        }
+        if (ktlb_arch.svinval)
+            ktlb_riscv64_sfence_w_inval();
+        for (uint32_t i = 0; i < op.count; i++)
+            ktlb_riscv64_fence_va(every, op.va + ((uint64_t)i << op.shift), asid);
+        if (ktlb_arch.svinval)
+            ktlb_riscv64_sfence_inval_ir();
     }
     if (op.flags & KTLB_EXEC)
         ktlb_riscv64_fence_i();

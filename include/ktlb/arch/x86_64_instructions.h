@@ -57,6 +57,18 @@ KTLB_INLINE void ktlb_x86_write_cr4(uint64_t value)
     __asm__ volatile("mov %0, %%cr4" : : "r"(value) : "memory");
 }
 
+/* Begin to drop on all processors what the operands say (see x86_64_invlpgb.h). Spelt as bytes: assemblers are older. */
+KTLB_INLINE void ktlb_x86_invlpgb(uint64_t rax, uint32_t ecx, uint32_t edx)
+{
+    __asm__ volatile(".byte 0x0f, 0x01, 0xfe" : : "a"(rax), "c"(ecx), "d"(edx) : "memory");
+}
+
+/* Wait until what this processor's INVLPGBs have begun is done everywhere. */
+KTLB_INLINE void ktlb_x86_tlbsync(void)
+{
+    __asm__ volatile(".byte 0x0f, 0x01, 0xff" : : : "memory");
+}
+
 KTLB_INLINE void ktlb_x86_mfence(void)
 {
     __asm__ volatile("mfence" : : : "memory");
@@ -114,15 +126,24 @@ KTLB_INLINE void ktlb_x86_mmio_write(volatile uint32_t *at, uint32_t value)
 /* EBX of CPUID @leaf, subleaf 0; 0 where the processor has no such leaf. */
 KTLB_INLINE uint32_t ktlb_x86_cpuid_ebx(uint32_t leaf)
 {
-    uint32_t a = 0, b, c = 0, d;
+    uint32_t a = leaf & 0x80000000, b, c = 0, d;
 
-    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d)); /* the last leaf of that kind */
     if (a < leaf)
         return 0;
     a = leaf;
     c = 0;
     __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
     return b;
+}
+
+/* EDX of CPUID @leaf, which the processor has. */
+KTLB_INLINE uint32_t ktlb_x86_cpuid_edx(uint32_t leaf)
+{
+    uint32_t a = leaf, b, c = 0, d;
+
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    return d;
 }
 
 #endif
