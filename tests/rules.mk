@@ -10,7 +10,8 @@ HOST_TEST_FLAGS := -std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=address,unde
 
 # As many CPUs as an xAPIC can name.
 $(BUILD)/tests/test_apic: HOST_TEST_FLAGS += -DKTLB_CPUS_MAX=255
-# The layers of other architectures, by what they would execute: no library above them, a recorder below.
+
+# The layers of other architectures, by what they would execute: the library above them, a recorder below.
 ARCH_TESTS := aarch64 aarch64_pte riscv64 riscv64_pte
 ARCH_TEST_PROGRAMS := $(ARCH_TESTS:%=$(BUILD)/tests/arch/test_%)
 ARCH_OF = $(firstword $(subst _, ,$*))
@@ -30,7 +31,7 @@ $(BUILD)/tests/test_%-no-ring: tests/host/test_%.c tests/host/fake.c $(wildcard 
 	@mkdir -p $(@D)
 	@gcc $(HOST_TEST_FLAGS) -DKTLB_SPACE_RING=0 $(filter %.c,$^) -lcmocka -o $@
 
-$(BUILD)/tests/arch/test_%: tests/host/test_%.c tests/host/record.c source/op.c | setup-host
+$(BUILD)/tests/arch/test_%: tests/host/test_%.c tests/host/record.c $(wildcard source/*.c source/protocol/*.c) | setup-host
 	@mkdir -p $(@D)
 	@gcc $(ARCH_TEST_FLAGS) $(filter %.c,$^) -lcmocka -o $@
 

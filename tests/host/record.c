@@ -1,9 +1,12 @@
 /*
- * record.c - the recorder, and what source/op.c needs of a host.
+ * record.c - the recorder, and a machine of one CPU for the library above it.
  */
 #include "record.h"
 
+#include "ktlb/ktlb.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 
 static char text[2][1 << 16];
 static unsigned now;
@@ -36,4 +39,44 @@ const char *recorded(void)
 void fake_panicked(const char *rule)
 {
     fail_msg("unexpected panic: %s", rule);
+    abort();
+}
+
+void record_boot(unsigned asids)
+{
+    static KTLB_ALIGNED(KTLB_CACHE_LINE) unsigned char memory[1 << 16];
+    struct ktlb_config config = {.cpus = 1, .asids = asids, .memory = memory, .memory_size = sizeof(memory)};
+
+    assert_int_equal(ktlb_init(&config), KTLB_OK);
+    ktlb_cpu_online();
+    recorded();
+}
+
+/* ---- the port ---- */
+
+unsigned ktlb_port_cpu(void)
+{
+    return 0;
+}
+
+void ktlb_port_ipi(const struct ktlb_cpuset *targets)
+{
+    (void)targets;
+    fail_msg("there is nobody to interrupt");
+}
+
+ktlb_irq ktlb_port_irq_save(void)
+{
+    return 0;
+}
+
+void ktlb_port_irq_restore(ktlb_irq state)
+{
+    (void)state;
+}
+
+void ktlb_port_stall(const struct ktlb_batch *batch)
+{
+    (void)batch;
+    fail_msg("there is nobody to wait for");
 }

@@ -19,6 +19,9 @@ void record(const char *name, unsigned operands, uint64_t a, uint64_t b);
 /* What was recorded since the last call; the record is then empty. */
 const char *recorded(void);
 
+/* Set the library up, with its one CPU online and nothing recorded. */
+void record_boot(unsigned asids);
+
 #define ASSERT_RECORDED(text) assert_string_equal(recorded(), text)
 
 #endif

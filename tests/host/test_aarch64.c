@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-struct ktlb_arch ktlb_arch;
 uint64_t fake_ttbr0, fake_tcr, fake_isar0, fake_ctr, fake_cntvct;
 
 #define KERNEL UINT64_C(0xffff800000000000)
@@ -254,6 +253,19 @@ static void code_for_all(void **state)
     ASSERT_RECORDED("dsb_ish isb");
 }
 
+/* Whoever sees the generation raised finds all instruction caches dropped; then come the library's own flushes. */
+static void a_dispatch_of_code(void **state)
+{
+    (void)state;
+    record_boot(6);
+    ktlb_flush(&ktlb_kernel, ktlb_op_range(KERNEL, 0x1000, 12, KTLB_GLOBAL));
+    ASSERT_RECORDED("dsb_nsh vaale1:ff800000000 dsb_nsh isb");
+    ktlb_flush(&ktlb_kernel, ktlb_op_range(KERNEL, 0x1000, 12, KTLB_GLOBAL | KTLB_EXEC));
+    ASSERT_RECORDED("dsb_ish ic_ialluis dsb_ish isb dsb_nsh vaale1:ff800000000 dsb_nsh isb");
+    ktlb_flush(&ktlb_kernel, ktlb_op_all(KTLB_EXEC));
+    ASSERT_RECORDED("dsb_ish ic_ialluis dsb_ish isb dsb_nsh tlbi_vmalle1 dsb_nsh isb");
+}
+
 /* ---- set-up and hosts ---- */
 
 static void what_the_machine_says(void **state)
@@ -306,6 +318,7 @@ int main(void)
         cmocka_unit_test_setup(ranges_for_all, start),
         cmocka_unit_test_setup(a_broadcast_twice, start),
         cmocka_unit_test_setup(code_for_all, start),
+        cmocka_unit_test_setup(a_dispatch_of_code, start),
         cmocka_unit_test_setup(what_the_machine_says, start),
         cmocka_unit_test_setup(loading_a_root, start),
     };

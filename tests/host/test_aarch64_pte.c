@@ -9,7 +9,6 @@
 #include "ktlb/arch/aarch64.h"
 #include "record.h"
 
-struct ktlb_arch ktlb_arch;
 uint64_t fake_ttbr0, fake_tcr, fake_isar0, fake_ctr, fake_cntvct;
 
 #define BIT(n) (UINT64_C(1) << (n))

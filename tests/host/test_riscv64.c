@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-struct ktlb_arch ktlb_arch;
 uint64_t fake_satp, fake_satp_bits, fake_time;
 
 #define SV39 (UINT64_C(8) << 60)
@@ -147,6 +146,18 @@ static void loading_a_root(void **state)
     ASSERT_RECORDED("fence_w_ow");
 }
 
+static void a_dispatch_of_code(void **state)
+{
+    (void)state;
+    record_boot(6);
+    ktlb_flush(&ktlb_kernel, pages(1, KTLB_GLOBAL));
+    ASSERT_RECORDED("sfence_vma_va:5000");
+    ktlb_flush(&ktlb_kernel, pages(1, KTLB_GLOBAL | KTLB_EXEC));
+    ASSERT_RECORDED("sfence_vma_va:5000 fence_i");
+    ktlb_flush(&ktlb_kernel, ktlb_op_all(0));
+    ASSERT_RECORDED("sfence_vma_all fence_i");
+}
+
 /* ---- the firmware's remote fences ---- */
 
 static void assert_call(struct ktlb_riscv64_sbi_call call, uint64_t function, uint64_t first, uint64_t size, uint64_t asid)
@@ -243,6 +254,7 @@ int main(void)
         cmocka_unit_test_setup(how_many_asids, start),
         cmocka_unit_test_setup(what_asking_leaves_behind, start),
         cmocka_unit_test_setup(loading_a_root, start),
+        cmocka_unit_test_setup(a_dispatch_of_code, start),
         cmocka_unit_test_setup(what_the_firmware_is_asked, start),
         cmocka_unit_test_setup(the_last_page_of_all, start),
         cmocka_unit_test_setup(harts_are_not_cpus, start),

@@ -9,7 +9,6 @@
 #include "ktlb/arch/riscv64.h"
 #include "record.h"
 
-struct ktlb_arch ktlb_arch;
 uint64_t fake_satp, fake_satp_bits, fake_time;
 
 #define BIT(n) (UINT64_C(1) << (n))
