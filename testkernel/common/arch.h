@@ -30,6 +30,8 @@ struct boot {
     size_t module_size;
 };
 
+/* [@from, @to) is in use: leave the larger piece of the free memory without it. */
+void boot_memory_cut(struct boot *boot, uint64_t from, uint64_t to);
 /* => On the boot CPU, on a stack of its own, interrupts masked, translation on, arch_cpu_attach(&cpus[0]) done. */
 _Noreturn void kernel_main(const struct boot *boot);
 /* => On any other CPU, in the same state, its arch_cpu_attach() done. */

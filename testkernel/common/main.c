@@ -97,6 +97,16 @@ static void options_parse(const char *line)
 
 /* ---- set-up ---- */
 
+void boot_memory_cut(struct boot *boot, uint64_t from, uint64_t to)
+{
+    if (to <= boot->memory_start || from >= boot->memory_end)
+        return;
+    if (from > boot->memory_start && (to >= boot->memory_end || from - boot->memory_start > boot->memory_end - to))
+        boot->memory_end = from;
+    else
+        boot->memory_start = to;
+}
+
 static void library_init(void)
 {
     struct ktlb_config config = {.cpus = cpus_count, .asids = machine.asids,

@@ -45,17 +45,6 @@ static void command_line_copy(char *to, const char *from)
         to[i] = from[i];
 }
 
-/* The larger piece of [@start, @end) that is left when [@from, @to) is taken out. */
-static void memory_cut(struct boot *boot, uint64_t from, uint64_t to)
-{
-    if (to <= boot->memory_start || from >= boot->memory_end)
-        return;
-    if (from > boot->memory_start && from - boot->memory_start > boot->memory_end - to)
-        boot->memory_end = from;
-    else
-        boot->memory_start = to;
-}
-
 static void memory_find(struct boot *boot, const struct multiboot *information)
 {
     uint64_t kernel_end = (uintptr_t)bss_end - KERNEL_BASE;
@@ -120,7 +109,7 @@ void x86_main(uint32_t address)
         module = direct(information->modules);
         boot.module = direct(module->start);
         boot.module_size = module->end - module->start;
-        memory_cut(&boot, module->start, module->end);
+        boot_memory_cut(&boot, module->start, module->end);
     }
     kernel_main(&boot);
 }
