@@ -173,8 +173,8 @@ translation_on:
     msr mair_el1, x0
     ldr x0, =TCR_EL1
     mrs x1, id_aa64mmfr0_el1
-    and x2, x1, #0xf                    /* physical addresses as large as they come, to 48 bits */
-    mov x3, #5
+    and x2, x1, #0xf                    /* physical addresses of 40 bits at most: poison, taken for an entry, is none */
+    mov x3, #2
     cmp x2, x3
     csel x2, x2, x3, lo
     bfi x0, x2, #32, #3

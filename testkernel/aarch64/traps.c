@@ -27,7 +27,7 @@ enum { VECTOR_SYNCHRONOUS, VECTOR_IRQ, VECTOR_FIQ, VECTOR_ERROR, VECTOR_KINDS, V
 
 enum { CLASS_UNKNOWN = 0x00, CLASS_FETCH = 0x21, CLASS_PC = 0x22, CLASS_DATA = 0x25, CLASS_SP = 0x26, CLASS_BRK = 0x3c };
 /* What went wrong with an access, the level at which it did left out. */
-enum { FAULT_TRANSLATION = 0x04, FAULT_ACCESSED = 0x08, FAULT_PERMISSION = 0x0c, FAULT_ALIGNMENT = 0x20 };
+enum { FAULT_SIZE = 0x00, FAULT_TRANSLATION = 0x04, FAULT_ACCESSED = 0x08, FAULT_PERMISSION = 0x0c, FAULT_ALIGNMENT = 0x20 };
 
 static unsigned class_of(const struct trap *trap)
 {
@@ -54,6 +54,7 @@ static const char *exception_name(const struct trap *trap, unsigned vector)
     default: return "exception";
     }
     switch (fault_of(trap)) {
+    case FAULT_SIZE: return "page fault: no such address in an entry";
     case FAULT_TRANSLATION: return "page fault: nothing mapped";
     case FAULT_ACCESSED: return "page fault: accessed flag clear";
     case FAULT_PERMISSION: return "page fault: no right to";
@@ -72,14 +73,15 @@ static void registers_print(const struct trap *t)
     console_print("x30 %016lx far %016lx ttbr0 %016lx\n", t->x[30], t->far, READ_REGISTER(ttbr0_el1));
 }
 
-/* The two accesses may lack a translation or a right to the address they were given, and nothing else. */
+/* The two accesses may lack a translation or a right to the address they were given, or find poison where their table was
+ * (which is no address); and nothing else. */
 static bool access_recovers(const struct trap *trap)
 {
     unsigned fault = fault_of(trap);
 
     return (trap->pc == (uintptr_t)arm_load_access || trap->pc == (uintptr_t)arm_store_access) &&
            class_of(trap) == CLASS_DATA && trap->far == trap->x[0] &&
-           (fault == FAULT_TRANSLATION || fault == FAULT_PERMISSION);
+           (fault == FAULT_TRANSLATION || fault == FAULT_PERMISSION || fault == FAULT_SIZE);
 }
 
 void arm_trap(struct trap *trap, unsigned vector)
