@@ -58,7 +58,10 @@ void psci_off(void);
 /* paging.c: make [@start, @end) part of the direct map, as @entry says, where it is not yet. */
 void direct_map(uint64_t start, uint64_t end, uint64_t entry);
 
-/* traps.c: this CPU's stack for exceptions; from here on those that are never masked may come. */
-void traps_load(unsigned cpu);
+/* From here on what is never masked may come to this CPU: SError and FIQ. */
+static inline void traps_begin(void)
+{
+    __asm__ volatile("msr daifclr, #5" : : : "memory");
+}
 
 #endif

@@ -163,7 +163,7 @@ caches_drop:
     dsb sy
     ret
 
-/* Returns to the same place, at KERNEL_BASE, on the stack pointer that exceptions do not use. */
+/* Returns to the same place, at KERNEL_BASE. */
 translation_on:
     physical x0, identity_root
     msr ttbr0_el1, x0
@@ -194,7 +194,6 @@ translation_on:
     add x30, x30, x0
     ldr x0, =arm_vectors
     msr vbar_el1, x0
-    msr spsel, #0
     isb
     ret
 
@@ -235,11 +234,12 @@ arm_smc:
 /*
  * ---- exceptions: sixteen vectors, each leaving its number in x1 ----
  *
- * They come on a stack of this CPU's own, also where the interrupted one is not to be trusted. As soon as all is saved,
- * the one that plays the NMI here (FIQ, never masked but for this) may come again.
+ * They come on the stack of whoever was interrupted. As soon as all is saved, the one that plays the NMI here (FIQ, never
+ * masked but for this) may come again. x29 and pc are saved as a frame's two words: reports see through exceptions.
  */
 
 #define TRAP_SIZE 288
+#define TRAP_FRAME 240
 #define VECTOR_FIQ 2
 
     .align 11
@@ -269,31 +269,27 @@ trapped:
     stp x22, x23, [sp, #16 * 11]
     stp x24, x25, [sp, #16 * 12]
     stp x26, x27, [sp, #16 * 13]
-    stp x28, x29, [sp, #16 * 14]
+    stp x28, x30, [sp, #16 * 14]
     mrs x2, elr_el1
-    mrs x3, spsr_el1
-    stp x30, x2, [sp, #16 * 15]
-    tst x3, #1                          /* which stack pointer was in use */
-    mrs x4, sp_el0
-    add x5, sp, #TRAP_SIZE
-    csel x4, x4, x5, eq
-    stp x3, x4, [sp, #16 * 16]
-    mrs x2, esr_el1
-    mrs x3, far_el1
-    stp x2, x3, [sp, #16 * 17]
+    stp x29, x2, [sp, #TRAP_FRAME]
+    mrs x2, spsr_el1
+    mrs x3, esr_el1
+    mrs x4, far_el1
+    stp x2, x3, [sp, #16 * 16]
+    str x4, [sp, #16 * 17]
+    add x29, sp, #TRAP_FRAME
     mov x0, sp
-    mov x29, xzr
     and x2, x1, #3
     cmp x2, #VECTOR_FIQ
     b.eq 6f
     msr daifclr, #1
 6:  bl arm_trap
     msr daifset, #1
-    ldp x30, x2, [sp, #16 * 15]
+    ldp x28, x30, [sp, #16 * 14]
+    ldp x29, x2, [sp, #TRAP_FRAME]
     ldr x3, [sp, #16 * 16]
     msr elr_el1, x2
     msr spsr_el1, x3
-    ldp x2, x3, [sp, #16 * 1]
     ldp x4, x5, [sp, #16 * 2]
     ldp x6, x7, [sp, #16 * 3]
     ldp x8, x9, [sp, #16 * 4]
@@ -306,7 +302,7 @@ trapped:
     ldp x22, x23, [sp, #16 * 11]
     ldp x24, x25, [sp, #16 * 12]
     ldp x26, x27, [sp, #16 * 13]
-    ldp x28, x29, [sp, #16 * 14]
+    ldp x2, x3, [sp, #16 * 1]
     ldp x0, x1, [sp], #TRAP_SIZE
     eret
 

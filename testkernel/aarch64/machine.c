@@ -58,7 +58,7 @@ void arm_main(uint64_t tree, uint64_t image)
 
     arm.image = image;
     arch_cpu_attach(&cpus[0]);
-    traps_load(0);
+    traps_begin();
     uart_init();
     wrong = devicetree_open(&arm.tree, direct(tree));
     if (wrong)
@@ -78,7 +78,7 @@ void arm_main(uint64_t tree, uint64_t image)
 void arm_cpu_main(struct cpu *cpu)
 {
     arch_cpu_attach(cpu);
-    traps_load(cpu->number);
+    traps_begin();
     gic_enable();
     kernel_cpu_main();
 }

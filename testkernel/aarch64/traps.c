@@ -1,29 +1,21 @@
 /*
  * traps.c - exceptions and interrupts, from the vectors to common code.
  *
- * The kernel runs on one stack pointer and takes exceptions on the other, which each CPU has a stack of its own for.
+ * Everything runs in EL1, on the stack of whoever was interrupted.
  */
 #include "arm.h"
 
 struct trap {
-    uint64_t x[31], pc, spsr, sp, esr, far;
+    uint64_t x[29], x30, x29, pc; /* as boot.S saves them */
+    uint64_t spsr, esr, far, unused;
 };
-KTLB_STATIC_ASSERT(sizeof(struct trap) == 288, "as boot.S lays it out");
-
-#define EXCEPTION_STACK_SIZE 16384
-static KTLB_ALIGNED(KTLB_CACHE_LINE) char stacks[KTLB_CPUS_MAX][EXCEPTION_STACK_SIZE];
+KTLB_STATIC_ASSERT(sizeof(struct trap) == 288, "TRAP_SIZE, in boot.S");
 
 extern const char arm_load_access[], arm_store_access[], arm_access_failed[], arm_semihosting_call[];
 void arm_trap(struct trap *trap, unsigned vector);
 
-void traps_load(unsigned number)
-{
-    __asm__ volatile("msr spsel, #1\n\tmov sp, %0\n\tmsr spsel, #0\n\tmsr daifclr, #5"
-                     : : "r"(stacks[number] + EXCEPTION_STACK_SIZE) : "memory");
-}
-
-/* Vectors come in fours: of this level on one stack pointer, on the other, then of lower levels, which are not in use. */
-enum { VECTOR_SYNCHRONOUS, VECTOR_IRQ, VECTOR_FIQ, VECTOR_ERROR, VECTOR_KINDS, VECTOR_LOWER = 8 };
+/* Vectors come in fours. Of those only the second is in use: this level, on its own stack pointer. */
+enum { VECTOR_SYNCHRONOUS = 4, VECTOR_IRQ, VECTOR_FIQ, VECTOR_ERROR };
 
 enum { CLASS_UNKNOWN = 0x00, CLASS_FETCH = 0x21, CLASS_PC = 0x22, CLASS_DATA = 0x25, CLASS_SP = 0x26, CLASS_BRK = 0x3c };
 /* What went wrong with an access, the level at which it did left out. */
@@ -43,8 +35,10 @@ static unsigned fault_of(const struct trap *trap)
 
 static const char *exception_name(const struct trap *trap, unsigned vector)
 {
-    if (vector % VECTOR_KINDS == VECTOR_ERROR)
+    if (vector == VECTOR_ERROR)
         return "SError: an error that came late";
+    if (vector != VECTOR_SYNCHRONOUS)
+        return "exception by a vector that nobody uses";
     switch (class_of(trap)) {
     case CLASS_UNKNOWN: return "invalid instruction";
     case CLASS_FETCH: return "page fault, fetching an instruction";
@@ -66,11 +60,11 @@ static const char *exception_name(const struct trap *trap, unsigned vector)
 static void registers_print(const struct trap *t)
 {
     console_seize();
-    console_print("pc  %016lx sp  %016lx spsr %08lx esr %08lx\n", t->pc, t->sp, t->spsr, t->esr);
-    for (unsigned i = 0; i < 30; i += 5)
-        console_print("x%-2u %016lx %016lx %016lx %016lx %016lx\n", i, t->x[i], t->x[i + 1], t->x[i + 2], t->x[i + 3],
-                      t->x[i + 4]);
-    console_print("x30 %016lx far %016lx ttbr0 %016lx\n", t->x[30], t->far, READ_REGISTER(ttbr0_el1));
+    console_print("pc  %016lx sp  %016lx spsr %08lx esr %08lx\n", t->pc, (uintptr_t)(t + 1), t->spsr, t->esr);
+    for (unsigned i = 0; i < 28; i += 4)
+        console_print("x%-2u %016lx %016lx %016lx %016lx\n", i, t->x[i], t->x[i + 1], t->x[i + 2], t->x[i + 3]);
+    console_print("x28 %016lx %016lx %016lx\n", t->x[28], t->x29, t->x30);
+    console_print("far %016lx ttbr0 %016lx\n", t->far, READ_REGISTER(ttbr0_el1));
 }
 
 /* The two accesses may lack a translation or a right to the address they were given, or find poison where their table was
@@ -86,11 +80,11 @@ static bool access_recovers(const struct trap *trap)
 
 void arm_trap(struct trap *trap, unsigned vector)
 {
-    struct context context = {trap->pc, trap->sp, trap->x[29], trap->spsr & DAIF_IRQ};
+    struct context context = {trap->pc, (uintptr_t)(trap + 1), trap->x29, trap->spsr & DAIF_IRQ};
 
     if (vector == VECTOR_IRQ)
         gic_interrupt(&context);
-    else if (vector < VECTOR_LOWER && vector % VECTOR_KINDS == VECTOR_FIQ)
+    else if (vector == VECTOR_FIQ)
         gic_fast_interrupt(&context);
     else if (vector == VECTOR_SYNCHRONOUS && access_recovers(trap))
         trap->pc = (uintptr_t)arm_access_failed;
