@@ -5,7 +5,7 @@ HOST_TESTS := op batch cpu protocol mailbox scoreboard doorbell broadcast misuse
 HOST_TEST_PROGRAMS := $(HOST_TESTS:%=$(BUILD)/tests/test_%) \
 	$(patsubst %,$(BUILD)/tests/test_%-no-ring,batch cpu protocol mailbox scoreboard doorbell broadcast)
 HOST_TEST_FLAGS := -std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all \
-	-Iinclude -Isource -Itests/host -DKTLB_CONFIG_HEADER='"fake_config.h"' \
+	-I. -Iinclude -Isource -Itests/host -DKTLB_CONFIG_HEADER='"fake_config.h"' \
 	-DKTLB_X86_64_INSTRUCTIONS_HEADER='"fake_instructions.h"' -MMD -MP
 
 # As many CPUs as an xAPIC can name.
@@ -34,6 +34,8 @@ $(BUILD)/tests/test_%-no-ring: tests/host/test_%.c tests/host/fake.c $(wildcard 
 $(BUILD)/tests/arch/test_%: tests/host/test_%.c tests/host/record.c $(wildcard source/*.c source/protocol/*.c) | setup-host
 	@mkdir -p $(@D)
 	@gcc $(ARCH_TEST_FLAGS) $(filter %.c,$^) -lcmocka -o $@
+
+HOST_TEST_PROGRAMS += $(BUILD)/tests/test_devicetree
 
 -include $(wildcard $(BUILD)/tests/*.d $(BUILD)/tests/arch/*.d)
 
