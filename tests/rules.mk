@@ -36,6 +36,7 @@ $(BUILD)/tests/arch/test_%: tests/host/test_%.c tests/host/record.c $(wildcard s
 	@gcc $(ARCH_TEST_FLAGS) $(filter %.c,$^) -lcmocka -o $@
 
 HOST_TEST_PROGRAMS += $(BUILD)/tests/test_devicetree
+$(BUILD)/tests/test_devicetree: testkernel/common/devicetree.c
 
 -include $(wildcard $(BUILD)/tests/*.d $(BUILD)/tests/arch/*.d)
 

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "testkernel/common/devicetree.c"
+#include "testkernel/common/devicetree.h"
 
 /* ---- what the reader asks of the kernel ---- */
 
@@ -58,6 +58,9 @@ static bool was_cut(uint64_t from, uint64_t to)
 }
 
 /* ---- writing a tree ---- */
+
+#define MAGIC 0xd00dfeedu
+enum token { BEGIN = 1, END = 2, PROPERTY = 3, NOTHING = 4, LAST = 9 };
 
 static uint8_t structure[8192], strings[1024];
 static uint32_t structure_used, strings_used;
@@ -330,6 +333,21 @@ static void names_what_is_wrong(void **state)
     put(PROPERTY);
     put(4);
     put(0); /* no value, and no name: there are no strings */
+    says_wrong("cut off");
+    tree_begin();
+    put(PROPERTY); /* not even that it has no value */
+    says_wrong("cut off");
+    tree_begin();
+    text("first", ""); /* so that there is a name */
+    put(PROPERTY);
+    put(UINT32_MAX); /* and no byte of it; rounded up it would be nothing */
+    put(0);
+    end();
+    put(LAST);
+    says_wrong("cut off");
+    tree_begin();
+    text("short", "");
+    structure_used--; /* within what the value is filled up with */
     says_wrong("cut off");
 }
 
