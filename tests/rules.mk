@@ -57,11 +57,16 @@ test-options: | setup-host
 .PHONY: setup-emulators test-kernel test
 
 setup-emulators:
-	@tools/setup gcc:gcc binutils:ld qemu-system-x86:qemu-system-x86_64 bochs:bochs xorriso:xorriso mtools:mformat \
+	@tools/setup gcc:gcc binutils:ld qemu-system-x86:qemu-system-x86_64 qemu-system-arm:qemu-system-aarch64 \
+	    gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc binutils-aarch64-linux-gnu:aarch64-linux-gnu-ld bochs:bochs xorriso:xorriso mtools:mformat \
 	    grub-common:grub-mkrescue grub-pc-bin:/usr/lib/grub/i386-pc/boot.img
 
-test-kernel: $(TESTKERNEL) $(TESTKERNEL_ISO)
-	@tests/kernel-matrix $(TESTKERNEL) $(TESTKERNEL_ISO) $(BUILD)/tests/kernel
+# Every architecture, or the one that ARCH= names.
+KERNEL_TESTED := $(if $(filter file,$(origin ARCH)),$(KERNEL_ARCHES),$(ARCH))
+test-kernel:
+	@for arch in $(KERNEL_TESTED); do \
+	    $(MAKE) --no-print-directory ARCH=$$arch testkernel $$([ $$arch != x86_64 ] || echo iso) || exit 1; done
+	@tests/kernel-matrix $(BUILD)/testkernel $(BUILD)/tests/kernel $(KERNEL_TESTED)
 
 # Everything, each part whatever became of the others; then one sum.
 TEST_PARTS := test-host test-options test-traces litmus explorer-check test-kernel
