@@ -57,9 +57,9 @@ test-options: | setup-host
 .PHONY: setup-emulators test-kernel test
 
 setup-emulators:
-	@tools/setup gcc:gcc binutils:ld qemu-system-x86:qemu-system-x86_64 qemu-system-arm:qemu-system-aarch64 \
-	    gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc binutils-aarch64-linux-gnu:aarch64-linux-gnu-ld bochs:bochs xorriso:xorriso mtools:mformat \
-	    grub-common:grub-mkrescue grub-pc-bin:/usr/lib/grub/i386-pc/boot.img
+	@tools/setup gcc:gcc binutils:ld qemu-system-x86:qemu-system-x86_64 bochs:bochs xorriso:xorriso mtools:mformat \
+	    grub-common:grub-mkrescue grub-pc-bin:/usr/lib/grub/i386-pc/boot.img qemu-system-arm:qemu-system-aarch64 \
+	    gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc binutils-aarch64-linux-gnu:aarch64-linux-gnu-ld
 
 # Every architecture, or the one that ARCH= names.
 KERNEL_TESTED := $(if $(filter file,$(origin ARCH)),$(KERNEL_ARCHES),$(ARCH))

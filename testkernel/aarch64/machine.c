@@ -128,6 +128,8 @@ static bool is_qemu(void)
 void arch_describe(struct machine *m)
 {
     arm.qemu = is_qemu();
+    if (options.by_nmi && !arm.fiq)
+        kernel_refuse("delivery=nmi, but this machine leaves no interrupts of group 0 to us; leave the option out");
     m->name = arm.qemu ? "qemu aarch64" : "aarch64";
     m->asids = arm.use_asids ? 6 : 0;
     /* QEMU's TLB knows no tag and no global bit, and drops everything when the tag in TTBR0 changes, but not when the
