@@ -11,6 +11,8 @@ struct trap {
 };
 KTLB_STATIC_ASSERT(sizeof(struct trap) == 288, "TRAP_SIZE, in boot.S");
 
+const int64_t arch_frame_words = 0;
+
 extern const char arm_load_access[], arm_store_access[], arm_access_failed[], arm_semihosting_call[];
 void arm_trap(struct trap *trap, unsigned vector);
 

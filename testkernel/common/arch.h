@@ -39,9 +39,11 @@ _Noreturn void kernel_cpu_main(void);
 
 /* What a CPU was doing when something interrupted it. */
 struct context {
-    uint64_t pc, sp, frame; /* frame: the frame pointer, two words {caller's frame, return address}; 0: none */
+    uint64_t pc, sp, frame; /* frame: the frame pointer; 0: none */
     bool masked;            /* interrupts were masked */
 };
+/* From where a frame pointer points to the two words {caller's frame pointer, return address}, in bytes. */
+extern const int64_t arch_frame_words;
 
 /* Called by the architecture's interrupt code, interrupts masked. */
 void kernel_tick(const struct context *context);         /* the timer armed by arch_timer_arm() */
