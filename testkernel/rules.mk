@@ -54,7 +54,7 @@ $(KERNEL_DIR)/testkernel/common/string.o: KERNEL_CFLAGS += -fno-builtin \
 $(KERNEL_DIR)/%/boot.o: %/boot.S %/layout.h
 	@mkdir -p $(@D)
 	@tools/setup $(KERNEL_CC_SETUP)
-	@$(KERNEL_CC) -g -c $< -o $@
+	@$(KERNEL_CC) $(KERNEL_ARCH_ASFLAGS) -g -c $< -o $@
 
 $(KERNEL_DIR)/link.ld: testkernel/$(ARCH)/link.ld testkernel/$(ARCH)/layout.h
 	@mkdir -p $(@D)
