@@ -59,7 +59,8 @@ test-options: | setup-host
 setup-emulators:
 	@tools/setup gcc:gcc binutils:ld qemu-system-x86:qemu-system-x86_64 bochs:bochs xorriso:xorriso mtools:mformat \
 	    grub-common:grub-mkrescue grub-pc-bin:/usr/lib/grub/i386-pc/boot.img qemu-system-arm:qemu-system-aarch64 \
-	    gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc binutils-aarch64-linux-gnu:aarch64-linux-gnu-ld
+	    gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc binutils-aarch64-linux-gnu:aarch64-linux-gnu-ld \
+	    qemu-system-misc:qemu-system-riscv64 gcc-riscv64-linux-gnu:riscv64-linux-gnu-gcc
 
 # Every architecture, or the one that ARCH= names.
 KERNEL_TESTED := $(if $(filter file,$(origin ARCH)),$(KERNEL_ARCHES),$(ARCH))
