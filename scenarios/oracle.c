@@ -10,8 +10,8 @@
 #define RIGHTS(version) ((unsigned)((version) >> 1 & 3))
 
 /*
- * Words of a frame: kind << 56 | id << 32 | generation << 8 | cpu << 1. A poison's kind is 0xde. Bit 0 is clear: a control may
- * have given a page table away too early, and what a walker then finds here must be an entry to none of them.
+ * Words of a frame: kind << 56 | id << 32 | generation << 8 | cpu << 1. A poison's kind is 0xde. Bit 0 is clear: a
+ * control may have given a page table away too early, and what a walker then finds here must be no entry of use.
  */
 #define KIND_STAMP (UINT64_C(0x5a) << 56)
 #define KIND_CANARY (UINT64_C(0xca) << 56)

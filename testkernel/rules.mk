@@ -36,7 +36,8 @@ KERNEL_OBJECTS = $(KERNEL_SOURCES:%.c=$(KERNEL_DIR)/%.o) $(KERNEL_DIR)/testkerne
 # on the same stack.
 KERNEL_CFLAGS = -std=c11 -O2 -g -ffreestanding -fno-pic -fno-pie -fno-stack-protector -fno-omit-frame-pointer \
     -fno-asynchronous-unwind-tables -Wall -Wextra -Wconversion -Werror -I. -Iinclude -Isource \
-    -DKTLB_CONFIG_HEADER='"testkernel/common/config.h"' -DKTLB_CPUS_MAX=$(CPUS_MAX) $(KERNEL_ARCH_CFLAGS) $(KERNEL_EXTRA)
+    -DKTLB_CONFIG_HEADER='"testkernel/common/config.h"' -DKTLB_CPUS_MAX=$(CPUS_MAX) \
+    $(KERNEL_ARCH_CFLAGS) $(KERNEL_EXTRA)
 
 .PHONY: testkernel iso
 testkernel: $(TESTKERNEL)
@@ -64,13 +65,14 @@ $(KERNEL_DIR)/link.ld: testkernel/$(ARCH)/link.ld testkernel/$(ARCH)/layout.h
 # What the objects were built with: another compiler or other options build them anew.
 $(KERNEL_DIR)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(KERNEL_CC) $(subst ','\'',$(KERNEL_CFLAGS))' | cmp -s - $@ || echo '$(KERNEL_CC) $(subst ','\'',$(KERNEL_CFLAGS))' >$@
+	@echo '$(KERNEL_CC) $(subst ','\'',$(KERNEL_CFLAGS))' >$@.new
+	@cmp -s $@.new $@ || cp $@.new $@
 .PHONY: FORCE
 
 $(TESTKERNEL): $(KERNEL_OBJECTS) $(KERNEL_DIR)/link.ld
 	@tools/setup $(KERNEL_LD_SETUP)
-	@$(KERNEL_TOOL)ld -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments -T $(KERNEL_DIR)/link.ld \
-	    $(KERNEL_OBJECTS) -o $@
+	@$(KERNEL_TOOL)ld -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments \
+	    -T $(KERNEL_DIR)/link.ld $(KERNEL_OBJECTS) -o $@
 	$(KERNEL_IMAGE)
 	@echo "ktlb: $$(cat $(KERNEL_LIBRARY) | wc -l) lines of C in source/, $$($(KERNEL_TOOL)size -t \
 	    $(KERNEL_LIBRARY:%.c=$(KERNEL_DIR)/%.o) | awk 'END { print $$1 }') bytes of text"

@@ -43,7 +43,7 @@ entry:
     cmp x0, x1
     b.lo 1b
 
-    /* The identity map: the GiB that this runs in. */
+    /* The identity map: the GiB that this runs in, not global. */
     physical x0, identity_root
     physical x1, identity_pointers
     physical x2, image_start
@@ -54,6 +54,7 @@ entry:
     and x5, x3, #511
     ldr x6, =ENTRY_KERNEL
     orr x4, x6, x3, lsl #30
+    orr x4, x4, #ENTRY_NOT_GLOBAL
     str x4, [x1, x5, lsl #3]
 
     /* The kernel's window: as many blocks of 2 MiB as it is long. */
@@ -234,8 +235,9 @@ arm_smc:
 /*
  * ---- exceptions: sixteen vectors, each leaving its number in x1 ----
  *
- * They come on the stack of whoever was interrupted. As soon as all is saved, the one that plays the NMI here (FIQ, never
- * masked but for this) may come again. x29 and pc are saved as a frame's two words: reports see through exceptions.
+ * They come on the stack of whoever was interrupted. As soon as all is saved, the one that plays the NMI here (FIQ,
+ * never masked but for this) may come again. x29 and pc are saved as a frame's two words: reports see through
+ * exceptions.
  */
 
 #define TRAP_SIZE 288

@@ -1,8 +1,8 @@
 /*
  * gic.c - the interrupt controller, a GICv3 by its registers, and time by each CPU's virtual timer.
  *
- * What is never masked: where this kernel may use both groups of interrupts (no secure world keeps one of them), those of
- * group 0 arrive as FIQ, and nothing here masks FIQ. One such interrupt plays the NMI.
+ * What is never masked: where this kernel may use both groups of interrupts (no secure world keeps one of them), those
+ * of group 0 arrive as FIQ, and nothing here masks FIQ. One such interrupt plays the NMI.
  * (Arm IHI 0069; the timer: DDI 0487, "The Generic Timer".)
  */
 #include "arm.h"
@@ -63,7 +63,7 @@ static void timer_find(void)
     struct devicetree_node timer = {0};
     uint32_t kind, number;
 
-    /* Its interrupts are: secure, EL1's, virtual, EL2's; each a kind (1: a CPU's own, counted from 16), number, flags. */
+    /* Its interrupts: secure, EL1's, virtual, EL2's; each a kind (1: a CPU's own, counted from 16), number, flags. */
     if (!devicetree_find(&arm.tree, &timer, "arm,armv8-timer") ||
         !devicetree_word(&arm.tree, &timer, "interrupts", 6, &kind) ||
         !devicetree_word(&arm.tree, &timer, "interrupts", 7, &number) || kind != 1 || number > 15)

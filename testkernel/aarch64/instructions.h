@@ -1,5 +1,5 @@
 /*
- * instructions.h - the library's aarch64 instructions, but for one: where it yields, the test kernel's own wait comes in.
+ * instructions.h - the library's aarch64 instructions, but for one: where it yields, the test kernel's own wait comes.
  *
  * On a host with fewer cores than the machine has CPUs, a waiting CPU keeps those from running that it waits for.
  * machine_relax() halts for a moment now and then; everything else is as shipped.

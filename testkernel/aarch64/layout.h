@@ -17,7 +17,8 @@
 #define MEMORY_DEVICE 1
 #define MAIR 0x04ff                      /* 0: write-back; 1: Device-nGnRE */
 #define ENTRY_TABLE 0x3
-#define ENTRY_KERNEL 0x0040000000000701  /* block, normal, inner shareable, accessed, writable, not for EL0 to execute */
+#define ENTRY_NOT_GLOBAL 0x800
+#define ENTRY_KERNEL 0x0040000000000701  /* block, normal, inner shareable, accessed, writable, EL1 may execute */
 #define ENTRY_DIRECT 0x0060000000000701  /* the same, not to be executed at all */
 #define ENTRY_DEVICE 0x0060000000000405  /* block, device, accessed, writable, not to be executed */
 

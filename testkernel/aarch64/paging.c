@@ -1,8 +1,8 @@
 /*
  * paging.c - page-table entries and the root registers.
  *
- * The accessed flag is set from the start and the walker has leave to write none (TCR_EL1.HA, HD), so a plain store of an
- * entry by us can lose nothing. User pages are EL0's too; PAN stays off, and read-only is read-only for EL1.
+ * The accessed flag is set from the start and the walker has leave to write none (TCR_EL1.HA, HD), so a plain store of
+ * an entry by us can lose nothing. User pages are EL0's too; PAN stays off, and read-only is read-only for EL1.
  *
  * Some scenarios (remap, huge) put one valid entry in the place of another. The architecture wants an invalid one in
  * between, and that invalidated (DDI 0487, "break-before-make"); the emulator, whose TLBs hold whole entries one page
@@ -61,7 +61,7 @@ void arch_root_load(uint64_t root, unsigned asid, bool flush)
 
 void arch_boot_mappings_drop(void)
 {
-    arch_root_load(0, 0, true); /* the identity map's entries are global: coming online drops them, as it does all */
+    arch_root_load(0, 0, true);
 }
 
 uint64_t arch_pte_leaf(uint64_t address, unsigned rights, unsigned level, bool kernel)

@@ -17,11 +17,13 @@ extern const char arm_load_access[], arm_store_access[], arm_access_failed[], ar
 void arm_trap(struct trap *trap, unsigned vector);
 
 /* Vectors come in fours. Of those only the second is in use: this level, on its own stack pointer. */
-enum { VECTOR_SYNCHRONOUS = 4, VECTOR_IRQ, VECTOR_FIQ, VECTOR_ERROR };
+enum vector { VECTOR_SYNCHRONOUS = 4, VECTOR_IRQ, VECTOR_FIQ, VECTOR_ERROR };
 
-enum { CLASS_UNKNOWN = 0x00, CLASS_FETCH = 0x21, CLASS_PC = 0x22, CLASS_DATA = 0x25, CLASS_SP = 0x26, CLASS_BRK = 0x3c };
+enum class { CLASS_UNKNOWN = 0x00, CLASS_FETCH = 0x21, CLASS_PC = 0x22, CLASS_DATA = 0x25, CLASS_SP = 0x26,
+             CLASS_BRK = 0x3c };
 /* What went wrong with an access, the level at which it did left out. */
-enum { FAULT_SIZE = 0x00, FAULT_TRANSLATION = 0x04, FAULT_ACCESSED = 0x08, FAULT_PERMISSION = 0x0c, FAULT_ALIGNMENT = 0x20 };
+enum fault { FAULT_SIZE = 0x00, FAULT_TRANSLATION = 0x04, FAULT_ACCESSED = 0x08, FAULT_PERMISSION = 0x0c,
+             FAULT_ALIGNMENT = 0x20 };
 
 static unsigned class_of(const struct trap *trap)
 {
@@ -69,8 +71,8 @@ static void registers_print(const struct trap *t)
     console_print("far %016lx ttbr0 %016lx\n", t->far, READ_REGISTER(ttbr0_el1));
 }
 
-/* The two accesses may lack a translation or a right to the address they were given, or find poison where their table was
- * (which is no address); and nothing else. */
+/* The two accesses may lack a translation or a right to the address they were given, or find poison where their table
+ * was (which is no address); and nothing else. */
 static bool access_recovers(const struct trap *trap)
 {
     unsigned fault = fault_of(trap);
