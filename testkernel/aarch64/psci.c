@@ -25,13 +25,11 @@ static int32_t psci_call(uint64_t function, uint64_t first, uint64_t second, uin
 
 void psci_find(void)
 {
-    struct devicetree_node node = {0}, older = {0};
+    struct devicetree_node node = {0};
     const char *method = NULL;
 
-    if (devicetree_find(&arm.tree, &node, "arm,psci-1.0"))
+    if (devicetree_find(&arm.tree, &node, "arm,psci-0.2")) /* which later ones are too */
         method = devicetree_text(&arm.tree, &node, "method", 0);
-    else if (devicetree_find(&arm.tree, &older, "arm,psci-0.2"))
-        method = devicetree_text(&arm.tree, &older, "method", 0);
     if (!method || !(text_equal(method, "hvc") || text_equal(method, "smc")))
         kernel_refuse("the device tree names no PSCI, or no method to call it by: CPUs cannot be started");
     arm.psci_smc = method[0] == 's';
