@@ -155,9 +155,27 @@ static struct group group_of(unsigned cpu)
                           UINT64_C(1) << (affinity & 0xf)};
 }
 
-void arch_ipi(const struct ktlb_cpuset *targets, enum arch_ipi kind)
+/* What each CPU has sent for ktlb; written by it alone. */
+static struct {
+    KTLB_ALIGNED(KTLB_CACHE_LINE) uint64_t writes, targets;
+} sent[KTLB_CPUS_MAX];
+
+static void write_group(struct group group, unsigned interrupt)
 {
-    uint64_t number = (uint64_t)(kind == ARCH_IPI_KTLB ? INTERRUPT_KTLB : INTERRUPT_WAKE) << 24;
+    uint64_t value = group.key | group.members | (uint64_t)interrupt << 24;
+
+    if (interrupt == INTERRUPT_NMI)
+        ICC_WRITE(ICC_SGI0R, value);
+    else
+        ICC_WRITE(ICC_SGI1R, value);
+    if (interrupt != INTERRUPT_WAKE) {
+        sent[arch_cpu()->number].writes++;
+        sent[arch_cpu()->number].targets += ktlb_count_bits(group.members);
+    }
+}
+
+static void send(const struct ktlb_cpuset *targets, unsigned interrupt)
+{
     struct group group = {0, 0};
 
     ktlb_aarch64_fence_sgi();
@@ -165,26 +183,39 @@ void arch_ipi(const struct ktlb_cpuset *targets, enum arch_ipi kind)
         struct group next = group_of(cpu);
 
         if (group.members && next.key != group.key) {
-            ICC_WRITE(ICC_SGI1R, group.key | group.members | number);
+            write_group(group, interrupt);
             group.members = 0;
         }
         group = (struct group){next.key, group.members | next.members};
     }
     if (group.members)
-        ICC_WRITE(ICC_SGI1R, group.key | group.members | number);
+        write_group(group, interrupt);
     isb();
 }
 
-bool arch_nmi(unsigned cpu)
+void arch_ipi(const struct ktlb_cpuset *targets, enum arch_ipi kind)
 {
-    struct group group = group_of(cpu);
+    send(targets, kind == ARCH_IPI_KTLB ? INTERRUPT_KTLB : INTERRUPT_WAKE);
+}
 
+bool arch_nmi(const struct ktlb_cpuset *targets)
+{
     if (!arm.fiq)
         return false;
-    ktlb_aarch64_fence_sgi();
-    ICC_WRITE(ICC_SGI0R, group.key | group.members | (uint64_t)INTERRUPT_NMI << 24);
-    isb();
+    send(targets, INTERRUPT_NMI);
     return true;
+}
+
+uint64_t arch_interrupted(void)
+{
+    uint64_t writes = 0, targets = 0;
+
+    for (unsigned i = 0; i < cpus_count; i++) {
+        writes += sent[i].writes;
+        targets += sent[i].targets;
+    }
+    console_print("sends: %lu CPUs interrupted by %lu writes\n", targets, writes);
+    return targets;
 }
 
 /* ---- receiving ---- */

@@ -37,25 +37,41 @@ void traps_enable(void)
 
 /* ---- interrupts to others ---- */
 
+/* How many CPUs each has interrupted for ktlb; written by it alone. */
+static struct {
+    KTLB_ALIGNED(KTLB_CACHE_LINE) uint64_t targets;
+} sent[KTLB_CPUS_MAX];
+
 /* A chain of exchanges: whoever takes the last of them has what all of them released, as their interrupts may merge. */
 void arch_ipi(const struct ktlb_cpuset *targets, enum arch_ipi kind)
 {
-    if (kind == ARCH_IPI_KTLB)
+    if (kind == ARCH_IPI_KTLB) {
         KTLB_CPUSET_EACH(cpu, targets)
             ktlb_rmw_exchange_release_u32(&asked[cpu].ktlb, 1);
+        sent[arch_cpu()->number].targets += ktlb_cpuset_count(targets);
+    }
     ktlb_riscv64_fence_ipi();
     sbi_interrupt(targets);
 }
 
-bool arch_nmi(unsigned cpu)
+bool arch_nmi(const struct ktlb_cpuset *targets)
 {
-    struct ktlb_cpuset target = {{0}};
-
-    ktlb_cpuset_add(&target, cpu);
-    ktlb_rmw_exchange_release_u32(&asked[cpu].nmi, 1);
+    KTLB_CPUSET_EACH(cpu, targets)
+        ktlb_rmw_exchange_release_u32(&asked[cpu].nmi, 1);
+    sent[arch_cpu()->number].targets += ktlb_cpuset_count(targets);
     ktlb_riscv64_fence_ipi();
-    sbi_interrupt(&target);
+    sbi_interrupt(targets);
     return true;
+}
+
+uint64_t arch_interrupted(void)
+{
+    uint64_t targets = 0;
+
+    for (unsigned i = 0; i < cpus_count; i++)
+        targets += sent[i].targets;
+    console_print("sends: %lu CPUs interrupted by SBI\n", targets);
+    return targets;
 }
 
 /* ---- traps ---- */
