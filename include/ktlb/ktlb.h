@@ -145,8 +145,10 @@ void ktlb_batch_add(struct ktlb_batch *batch, struct ktlb_op op);
 /*
  * Add what replacing one page-table entry by another obliges to: nothing, where hardware cannot have cached the old
  * entry, or where the new one allows all that the old one did (a fault that finds the right granted already is the
- * host's to shrug off); else what the entry spans, with the flags that follow from the two. When in doubt, more.
- * @va: the first byte the entry spans. @shift: log2 of how many bytes it spans, table or not (x86: 12, 21, 30, 39, 48).
+ * host's to shrug off; on aarch64 and riscv64 only when it has said so, see fault_drops in struct ktlb_arch); else what
+ * the entry spans, with the flags that follow from the two. When in doubt, more.
+ * @va: the first byte the entry spans. @shift: log2 of how many bytes it spans, table or not (with pages of 4 KiB: 12, 21,
+ * 30, 39, 48).
  *
  * => @old_pte is what the atomic exchange that stored @new_pte returned. Hardware sets the accessed and dirty bits of
  *    an entry on its own: read earlier, they may be clear in @old_pte although it has been cached meanwhile.

@@ -1,10 +1,10 @@
 /*
- * test_aarch64_pte.c - goal: on aarch64 an entry is invalidated whenever what a TLB may hold of it lets a program do what
- * the entry in its place does not, or keeps it from what that one allows; and seldom otherwise.
+ * test_aarch64_pte.c - goal: on aarch64 an entry is invalidated whenever what a TLB may hold of it lets a program do
+ * what the entry in its place does not, or keeps it from what that one allows; and seldom otherwise.
  *
- * The expectation comes from a model that knows nothing of the rules in aarch64_pte.h: it asks which accesses succeed by an
- * entry under every setting of PAN, EPAN, WXN and hardware dirty state, and compares old with new. All combinations of bits
- * are tried, old against new, as page, as block and as table.
+ * The expectation comes from a model that knows nothing of the rules in aarch64_pte.h: it asks which accesses succeed
+ * by an entry under every setting of PAN, EPAN, WXN and hardware dirty state, and compares old with new. All
+ * combinations of bits are tried, old against new, as page, as block and as table.
  */
 #include "ktlb/arch/aarch64.h"
 #include "record.h"
@@ -152,7 +152,8 @@ static struct expectation of_page(uint64_t old_pte, uint64_t new_pte, unsigned s
     e.may_code = any_fetch(new_pte) && (e.must_code || (old_pte & ~new_pte & (PXN | UXN | USER)));
     e.must = e.must_code || (changed & (memory | NOT_GLOBAL)) || can_more(old_can, new_can) ||
              (old_pte & ~new_pte & ACCESSED) || (!fault_drops && can_more(new_can, old_can));
-    /* PXN may be implied already by what else the entry says; WXN may hold for users where only the kernel can write. */
+    /* PXN may be implied already by what else the entry says; WXN may hold for users where only the kernel can write.
+     * */
     e.may = e.must || e.may_code || (changed & PXN) || (any_fetch(old_pte) && stores_more(new_pte, old_pte));
     return e;
 }

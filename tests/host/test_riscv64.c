@@ -160,7 +160,8 @@ static void a_dispatch_of_code(void **state)
 
 /* ---- the firmware's remote fences ---- */
 
-static void assert_call(struct ktlb_riscv64_sbi_call call, uint64_t function, uint64_t first, uint64_t size, uint64_t asid)
+static void assert_call(struct ktlb_riscv64_sbi_call call, uint64_t function, uint64_t first, uint64_t size,
+                        uint64_t asid)
 {
     assert_int_equal(call.extension, 0x52464e43);
     assert_int_equal(call.function, function);

@@ -1,10 +1,11 @@
 /*
- * test_riscv64_pte.c - goal: on riscv64 a batch hears of an entry whenever what a hart may have read of the old one lets a
- * program do what the new one does not, or keeps it from what that one allows; and seldom otherwise.
+ * test_riscv64_pte.c - goal: on riscv64 a batch hears of an entry whenever what a hart may have read of the old one
+ * lets a program do what the new one does not, or keeps it from what that one allows; and seldom otherwise.
  *
- * The expectation comes from a model that knows nothing of the rules in riscv64_pte.h: it asks which accesses succeed by an
- * entry under every setting of SUM, MXR and shadow stacks, and compares old with new. All combinations of bits are tried, old
- * against new, in the last level and above it, with Svvptc and without, and with a fault handler that fences and without.
+ * The expectation comes from a model that knows nothing of the rules in riscv64_pte.h: it asks which accesses succeed
+ * by an entry under every setting of SUM, MXR and shadow stacks, and compares old with new. All combinations of bits
+ * are tried, old against new, in the last level and above it, with Svvptc and without, and with a fault handler that
+ * fences and without.
  */
 #include "ktlb/arch/riscv64.h"
 #include "record.h"

@@ -41,8 +41,8 @@ static void assert_registers(struct ktlb_x86_invlpgb regs, uint64_t rax, uint32_
     assert_int_equal(regs.edx, edx);
 }
 
-/* RAX: 63:12 address; 0 it counts, 1 PCID counts, 2 ASID counts, 3 global entries, 4 last level only, 5 nested. ECX: 15:0
- * pages after the first; 31 of 2 MiB. EDX: 15:0 ASID, 27:16 PCID. */
+/* RAX: 63:12 address; 0 it counts, 1 PCID counts, 2 ASID counts, 3 global entries, 4 last level only, 5 nested. ECX:
+ * 15:0 pages after the first; 31 of 2 MiB. EDX: 15:0 ASID, 27:16 PCID. */
 static void each_field(void **state)
 {
     (void)state;

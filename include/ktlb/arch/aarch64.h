@@ -2,25 +2,28 @@
  * aarch64.h - invalidation on aarch64: which instructions, in which order, for which op.
  *
  * Two families of sequences. The local ones serve the protocols that interrupt: every target drops its own entries. The
- * broadcast one reaches the Inner Shareable domain from one CPU. Both are a barrier, the TLBIs, a barrier that waits for
- * them, an ISB. Why each barrier, and why of this kind (Arm ARM, DDI 0487, "TLB maintenance" and "Barriers"):
+ * broadcast one reaches the Inner Shareable domain from one CPU. Both are a barrier, the TLBIs, a barrier that waits
+ * for them, an ISB. Why each barrier, and why of this kind (Arm ARM, DDI 0487, "TLB maintenance" and "Barriers"):
  * - Before, local: DSB NSH. The page-table changes are somebody else's stores, which this CPU knows by having read the
  *   request; so the barrier has to wait for loads, and DSB NSHST would not. Non-shareable is enough because the walker
  *   that has to see them is this CPU's own, and what one observer has read every later walk reads as well (stores are
  *   multi-copy atomic).
- * - Before, broadcast: DSB ISHST. The changes are this CPU's own stores, and walkers everywhere have to see them before they
- *   lose the old entries, or they fetch them again.
- * - After: DSB NSH completes the TLBIs of one PE, DSB ISH those of the domain. Only a DSB on the CPU that issued them does:
- *   both sequences run with interrupts masked and leave nothing open. What a user stored through an old entry is
+ * - Before, broadcast: DSB ISHST. The changes are this CPU's own stores, and walkers everywhere have to see them before
+ *   they lose the old entries, or they fetch them again.
+ * - After: DSB NSH completes the TLBIs of one PE, DSB ISH those of the domain. Only a DSB on the CPU that issued them
+ *   does: both sequences run with interrupts masked and leave nothing open. What a user stored through an old entry is
  *   ordered before the acknowledgement by that being a store-release, not by this barrier.
- * - ISB: what this CPU has fetched or translated ahead is thrown away. A broadcast does not do that for other CPUs; they get
- *   it from the exception return into whatever ran through the old entries.
- * Under a hypervisor that moves a virtual CPU between PEs, HCR_EL2.FB and BSU widen the local forms; that is its business.
+ * - ISB: what this CPU has fetched or translated ahead is thrown away. A broadcast does not do that for other CPUs;
+ *   they get it from the exception return into whatever ran through the old entries.
+ * Under a hypervisor that moves a virtual CPU between PEs, HCR_EL2.FB and BSU widen the local forms; that is its
+ * business.
  *
- * Last-level forms (VALE1) leave walk caches alone, so they serve only while tables stay; KTLB_TABLES takes the others. The
- * TTL hint of the operands stays 0, "any level": an op names the smallest entries it may meet, not the level they are at.
+ * Last-level forms (VALE1) leave walk caches alone, so they serve only while tables stay; KTLB_TABLES takes the others.
+ * The TTL hint of the operands stays 0, "any level": an op names the smallest entries it may meet, not the level they
+ * are at.
  *
- * Instruction caches are dropped for everyone by the CPU that dispatches: a CPU that is not told has to find them dropped.
+ * Instruction caches are dropped for everyone by the CPU that dispatches: a CPU that is not told has to find them
+ * dropped.
  *
  * What the layer asks of its host: TTBR0_EL1 carries the ASID (TCR_EL1.A1 clear) and spaces are what TTBR0_EL1 maps;
  * TTBRn_EL1.CnP is clear, since tags are each CPU's own; KTLB_PAGE_SHIFT is the granule of both TTBRs.
@@ -46,23 +49,26 @@ KTLB_STATIC_ASSERT(KTLB_ASIDS_MAX < 256, "tags fit the ASIDs that every aarch64 
 #define KTLB_AARCH64_ASID_SHIFT 48
 #define KTLB_AARCH64_EVERY_ASID UINT64_C(0x10000)
 
-/* Where range TLBIs exist, a run of more granules than one of them can name drops the whole instead; where they do not, a
- * run of more than KTLB_FLUSH_MAX strides. */
+/* Where range TLBIs exist, a run of more granules than one of them can name drops the whole instead; where they do not,
+ * a run of more than KTLB_FLUSH_MAX strides. */
 #define KTLB_AARCH64_RANGE_MAX (UINT64_C(1) << 21)
 
-/* What the sequences need to know. The first three are filled in by ktlb_init() from the CPU it runs on; a host whose CPUs
- * differ corrects them after it and before the first CPU is online. The rest the host says, false if it does not. */
+/* What the sequences need to know. The first three are filled in by ktlb_init() from the CPU it runs on; a host whose
+ * CPUs differ corrects them after it and before the first CPU is online. The rest is for the
+ * host to say. */
 struct ktlb_arch {
     bool range;      /* TLBI by range exists (ID_AA64ISAR0_EL1.TLB) */
     bool base_64k;   /* and names its base in units of 64 KiB whatever the granule (TCR_EL1.DS) */
     bool fetch_sees; /* fetches follow stores without an IC (CTR_EL0.DIC) */
-    /* Where a fault finds the access allowed by now, the host's handler calls ktlb_aarch64_drop_here() before it returns. */
+    /* Where a fault finds the access allowed by now, the host's handler calls ktlb_aarch64_drop_here() before it
+     * returns. */
     bool fault_drops;
-    /* Errata of broadcasts. */
-    bool repeat; /* one more TLBI and DSB: the first DSB does not wait for accesses through the dropped entries (Cortex-A76
-                  * 1286807, A55 2441007, A510 2441009, Falkor 1009, the family of 4118414) */
-    bool interrupt; /* even so a DSB does not wait for all accesses of some CPUs (C1-Pro 4193714: those that use SME): who
-                     * broadcasts then interrupts these, of the targets, and waits for them too */
+    /* An erratum of broadcasts: the first DSB does not wait for accesses through the dropped entries, so one more TLBI
+     * and DSB follow (Cortex-A76 1286807, A55 2441007, A510 2441009, Falkor 1009, the family of 4118414). */
+    bool repeat;
+    /* Another: even so a DSB does not wait for all accesses of some CPUs (C1-Pro 4193714: those that use SME). Who
+     * broadcasts then interrupts these, of the targets, and waits for them too. Nothing in this file reads it. */
+    bool interrupt;
 };
 extern struct ktlb_arch ktlb_arch;
 
@@ -76,8 +82,8 @@ KTLB_INLINE uint64_t ktlb_aarch64_operand(uint64_t va, uint64_t asid)
     return asid << KTLB_AARCH64_ASID_SHIFT | (va >> 12 & ((UINT64_C(1) << 44) - 1));
 }
 
-/* Of a TLBI by range: (@num + 1) << (5 * @scale + 1) granules from @va on. @num: 0 to 31. @scale: 0 to 3. @base_shift: log2
- * of the unit that @va is a multiple of, the granule's or 16. */
+/* Of a TLBI by range: (@num + 1) << (5 * @scale + 1) granules from @va on. @num: 0 to 31. @scale: 0 to 3. @base_shift:
+ * log2 of the unit that @va is a multiple of, the granule's or 16. */
 KTLB_INLINE uint64_t ktlb_aarch64_range_operand(uint64_t va, unsigned num, unsigned scale, uint64_t asid,
                                                 unsigned base_shift)
 {
@@ -96,8 +102,9 @@ struct ktlb_aarch64_piece {
 
 /*
  * The first piece of the run of @granules granules at @va, which is not empty: the largest scale that does not pass its
- * end. So a run is covered exactly, with no granule beyond it, in one piece per scale and one for an odd granule; up to
- * 15 more where @base_shift is 16 and the run starts between its multiples.
+ * end. So a run is covered exactly, with no granule beyond it (a block that it only touches goes as a whole, as by any
+ * TLBI), in one piece per scale and one for an odd granule; up to 15 more where @base_shift is 16 and the run starts
+ * between its multiples.
  */
 KTLB_INLINE struct ktlb_aarch64_piece ktlb_aarch64_first_piece(uint64_t va, uint64_t granules, uint64_t asid,
                                                                unsigned base_shift)
@@ -152,7 +159,8 @@ KTLB_INLINE void ktlb_aarch64_tlbi(unsigned form, uint64_t operand)
     }
 }
 
-/* In how many granules @op counts when it is a run for range TLBIs. One stride is one TLBI by address, whatever its size. */
+/* In how many granules @op counts when it is a run for range TLBIs. One stride is one TLBI by address, whatever its
+ * size. */
 KTLB_INLINE uint64_t ktlb_aarch64_granules(struct ktlb_op op)
 {
     return (uint64_t)op.count << (op.shift - KTLB_PAGE_SHIFT);
@@ -247,9 +255,9 @@ KTLB_INLINE void ktlb_arch_flush_range(struct ktlb_op op)
 }
 
 /*
- * From here on whatever fetches anew, on any CPU, gets what memory holds now. Part of a dispatch with KTLB_EXEC, before the
- * generation is raised: a CPU that executes the request, or catches up with it, has its ISB behind it. Before, the host has
- * cleaned what it wrote to the point of unification (DC CVAU), unless CTR_EL0.IDC says that there is no need.
+ * From here on whatever fetches anew, on any CPU, gets what memory holds now. Part of a dispatch with KTLB_EXEC, before
+ * the generation is raised: a CPU that executes the request, or catches up with it, has its ISB behind it. Before, the
+ * host has cleaned what it wrote to the point of unification (DC CVAU), unless CTR_EL0.IDC says that there is no need.
  */
 KTLB_INLINE void ktlb_arch_sync_code(void)
 {
@@ -275,9 +283,9 @@ KTLB_INLINE uint64_t ktlb_arch_cycles(void)
 /* ---- for who broadcasts ---- */
 
 /*
- * Drop the @count ops at @op on all CPUs of the Inner Shareable domain, under @asid or KTLB_AARCH64_EVERY_ASID, and wait until
- * no access is made through what they dropped; with the errata above as far as @ktlb_arch says. An @asid means the same on
- * all CPUs, which those that ktlb_switch_begin() hands out do not. Other CPUs get no ISB by this.
+ * Drop the @count ops at @op on all CPUs of the Inner Shareable domain, under @asid or KTLB_AARCH64_EVERY_ASID, and
+ * wait until no access is made through what they dropped; with the errata above as far as @ktlb_arch says. An @asid
+ * means the same on all CPUs, which those that ktlb_switch_begin() hands out do not. Other CPUs get no ISB by this.
  * => Interrupts masked: a DSB on another CPU completes nothing of what this one began.
  */
 KTLB_INLINE void ktlb_aarch64_broadcast(const struct ktlb_op *op, unsigned count, uint64_t asid)
@@ -295,7 +303,7 @@ KTLB_INLINE void ktlb_aarch64_broadcast(const struct ktlb_op *op, unsigned count
             ktlb_aarch64_tlbi_aside1is(asid << KTLB_AARCH64_ASID_SHIFT);
     }
     ktlb_aarch64_dsb_ish();
-    if (ktlb_arch.repeat) { /* any TLBI: entries are gone, accesses may not be done. Broadcasts only, and once for all of them */
+    if (ktlb_arch.repeat) { /* any TLBI, once for all: the entries are gone, what goes through them is not done */
         ktlb_aarch64_tlbi_vale1is(0);
         ktlb_aarch64_dsb_ish();
     }
@@ -323,8 +331,9 @@ KTLB_INLINE uint64_t ktlb_aarch64_ttbr0(uint64_t root, struct ktlb_load load)
     return root | (uint64_t)load.asid << KTLB_AARCH64_ASID_SHIFT;
 }
 
-/* Load TTBR0_EL1 with the root table at physical @root, as ktlb_switch_begin() said. Flushed after the load: before, a walk
- * of the old root could fill the tag again where both have the same. => As between begin and end: no user address. */
+/* Load TTBR0_EL1 with the root table at physical @root, as ktlb_switch_begin() said. Flushed after the load: before, a
+ * walk of the old root could fill the tag again where both have the same. => As between begin and end: no user address.
+ * */
 KTLB_INLINE void ktlb_aarch64_load_root(uint64_t root, struct ktlb_load load)
 {
     ktlb_aarch64_write_ttbr0(ktlb_aarch64_ttbr0(root, load));

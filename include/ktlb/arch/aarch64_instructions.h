@@ -1,9 +1,9 @@
 /*
  * aarch64_instructions.h - the lower floor of the aarch64 layer: one instruction per function, no decisions.
  *
- * The sequences above (aarch64.h) use these and nothing else, so whoever replaces this file (the unit tests' recorder, a
- * kernel that waits in its own way; by KTLB_AARCH64_INSTRUCTIONS_HEADER) runs the sequences as shipped.
- * Semantics: Arm Architecture Reference Manual (DDI 0487), "TLB maintenance", "Barriers" and the pages of each TLBI.
+ * The sequences above (aarch64.h) use these and nothing else, so whoever replaces this file (the unit tests' recorder,
+ * a kernel that waits in its own way; by KTLB_AARCH64_INSTRUCTIONS_HEADER) runs the sequences as shipped. Semantics:
+ * Arm Architecture Reference Manual (DDI 0487), "TLB maintenance", "Barriers" and the pages of each TLBI.
  */
 #ifndef KTLB_ARCH_AARCH64_INSTRUCTIONS_H
 #define KTLB_ARCH_AARCH64_INSTRUCTIONS_H
@@ -13,9 +13,9 @@
 #include "../platform/compiler.h"
 
 /*
- * TLBI by address, ktlb_aarch64_tlbi_NAME(operand). In the names: V one address, RV a range; A after it: under every ASID,
- * else under the operand's ASID and global; L the last level only, else walk caches too; IS every PE of the Inner Shareable
- * domain, else this one. Spelt as SYS, which assemblers know whatever architecture they are told to accept.
+ * TLBI by address, ktlb_aarch64_tlbi_NAME(operand). In the names: V one address, RV a range; A after it: under every
+ * ASID, else under the operand's ASID and global; L the last level only, else walk caches too; IS every PE of the Inner
+ * Shareable domain, else this one. Spelt as SYS, which assemblers know whatever architecture they are told to accept.
  */
 #define KTLB_AARCH64_TLBI(name, crm, op2)                                                          \
     KTLB_INLINE void ktlb_aarch64_tlbi_##name(uint64_t operand)                                    \

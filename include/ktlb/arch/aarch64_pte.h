@@ -2,12 +2,13 @@
  * aarch64_pte.h - what replacing one page-table entry by another obliges to on aarch64 (stage 1), and no more.
  *
  * From the Arm ARM (DDI 0487), "Translation table entries and TLB caching", "Using break-before-make":
- * - Nothing is cached from an entry whose use would be a translation, address size or access flag fault: one that is not
- *   valid, or a page or block whose access flag is clear. (Where hardware sets that flag, it does so in the table before
- *   it caches, and the exchange that replaced the entry returned it set.)
- * - Everything else may be cached at any time, and stays until it is invalidated. A permission fault drops nothing: an entry
- *   that was only read, and may be written now, can fault for as long as the old one is cached. So gaining a right
- *   costs as much as losing one, unless the host's fault handler drops the address itself (ktlb_arch.fault_drops).
+ * - Nothing is cached from an entry whose use would be a translation, address size or access flag fault: one that is
+ *   not valid, or a page or block whose access flag is clear. (Where hardware sets that flag, it does so in the table
+ *   before it caches, and the exchange that replaced the entry returned it set.)
+ * - Everything else may be cached at any time, and stays until it is invalidated. A permission fault drops nothing: an
+ *   entry that was only read, and may be written now, can fault for as long as the old one is cached. So gaining a
+ *   right costs as much as losing one, unless the host's fault handler drops the address itself
+ *   (ktlb_arch.fault_drops).
  * - Bits of an entry that leads to a table restrict all below it, and may be cached with it or with what is below.
  */
 #ifndef KTLB_ARCH_AARCH64_PTE_H
@@ -16,7 +17,7 @@
 #include "../op.h"
 
 #define KTLB_AARCH64_PTE_VALID (UINT64_C(1) << 0)
-#define KTLB_AARCH64_PTE_TABLE (UINT64_C(1) << 1) /* above the last level: a table; at the last: set in any valid entry */
+#define KTLB_AARCH64_PTE_TABLE (UINT64_C(1) << 1) /* above the last level; at the last: in any valid entry */
 #define KTLB_AARCH64_PTE_USER (UINT64_C(1) << 6)  /* AP[1] */
 #define KTLB_AARCH64_PTE_READ_ONLY (UINT64_C(1) << 7) /* AP[2] */
 #define KTLB_AARCH64_PTE_SHARE (UINT64_C(3) << 8)     /* SH; with FEAT_LPA2 of the address */
@@ -31,12 +32,12 @@
 #define KTLB_AARCH64_PTE_MEMORY (UINT64_C(7) << 2 | KTLB_AARCH64_PTE_SHARE) /* AttrIndx, SH */
 #define KTLB_AARCH64_TABLE_LIMITS (UINT64_C(31) << 59) /* NSTable, APTable, UXNTable, PXNTable */
 
-/* Of a page or block, what has no order: memory type, address, guard and hardware attributes, size by contiguity, and whether
- * it is global: what is cached under one tag only would later be taken for known to all. Any change counts. */
+/* Of a page or block, what has no order: memory type, address, guard and hardware attributes, size by contiguity, and
+ * whether it is global: what is cached under one tag only would later be taken for known to all. Any change counts. */
 #define KTLB_AARCH64_PTE_OTHER                                                                     \
-    ~(KTLB_AARCH64_PTE_VALID | KTLB_AARCH64_PTE_TABLE | KTLB_AARCH64_PTE_USER | KTLB_AARCH64_PTE_READ_ONLY |               \
-      KTLB_AARCH64_PTE_ACCESSED | KTLB_AARCH64_PTE_DBM | KTLB_AARCH64_PTE_PXN | KTLB_AARCH64_PTE_UXN |                     \
-      KTLB_AARCH64_PTE_SOFTWARE)
+    ~(KTLB_AARCH64_PTE_VALID | KTLB_AARCH64_PTE_TABLE | KTLB_AARCH64_PTE_USER |                    \
+      KTLB_AARCH64_PTE_READ_ONLY | KTLB_AARCH64_PTE_ACCESSED | KTLB_AARCH64_PTE_DBM |              \
+      KTLB_AARCH64_PTE_PXN | KTLB_AARCH64_PTE_UXN | KTLB_AARCH64_PTE_SOFTWARE)
 
 KTLB_INLINE bool ktlb_aarch64_pte_is_table(uint64_t pte, unsigned shift)
 {
@@ -106,8 +107,9 @@ KTLB_INLINE bool ktlb_aarch64_page_weakened(uint64_t old_pte, uint64_t new_pte)
  * KTLB_PTE_RANGE and enum ktlb_op_flag, or-ed; 0: nothing. See ktlb_batch_pte() for what @old_pte must be.
  *
  * An entry that was not valid obliges to nothing here, although it may lead to code: whoever writes code cleans it to
- * the point of unification and drops it from instruction caches by address (DC CVAU, IC IVAU) before anyone can run it. After
- * making an entry valid the host orders its store before its own accesses, DSB ISHST and ISB, or takes a fault for nothing.
+ * the point of unification and drops it from instruction caches by address (DC CVAU, IC IVAU) before anyone can run it.
+ * After making an entry valid the host orders its store before its own accesses, DSB ISHST and ISB, or takes a fault
+ * for nothing.
  */
 KTLB_INLINE unsigned ktlb_arch_pte_obliges(uint64_t old_pte, uint64_t new_pte, unsigned shift)
 {
@@ -122,7 +124,8 @@ KTLB_INLINE unsigned ktlb_arch_pte_obliges(uint64_t old_pte, uint64_t new_pte, u
         duty |= KTLB_GLOBAL;
     if (!ktlb_aarch64_pte_is_leaf(new_pte, shift))
         return duty | (ktlb_aarch64_pte_executes(old_pte) ? KTLB_EXEC : 0);
-    /* What is executed there changed: it is another frame, or somebody could not execute it, or it may have been written. */
+    /* What is executed there changed: it is another frame, or somebody could not execute it, or it may have been
+     * written. */
     if (ktlb_aarch64_pte_executes(new_pte) &&
         (((old_pte ^ new_pte) & frame) ||
          (old_pte & ~new_pte & (KTLB_AARCH64_PTE_PXN | KTLB_AARCH64_PTE_UXN | KTLB_AARCH64_PTE_USER)) ||
@@ -136,11 +139,11 @@ KTLB_INLINE unsigned ktlb_arch_pte_obliges(uint64_t old_pte, uint64_t new_pte, u
 }
 
 /*
- * Whether @new_pte may not simply be stored over @old_pte: the architecture wants the old entry gone and invalidated on all
- * CPUs first (break before make), or two entries that contradict each other may be cached at once: a conflict abort,
- * lost coherence, or neither's rights. Ask before the store; after it, it is too late.
- * @any_size: the CPUs can change between a block and a table of the same pages, and contiguity, without (FEAT_BBM level 2).
- * When in doubt, true: a new address of a page that nobody can write, with the same contents, would be allowed.
+ * Whether @new_pte may not simply be stored over @old_pte: the architecture wants the old entry gone and invalidated on
+ * all CPUs first (break before make), or two entries that contradict each other may be cached at once: a conflict
+ * abort, lost coherence, or neither's rights. Ask before the store; after it, it is too late.
+ * @any_size: the CPUs can change between a block and a table of the same pages, and contiguity, without (FEAT_BBM level
+ * 2). When in doubt, true: a new address of a page that nobody can write, with the same contents, would be allowed.
  */
 KTLB_INLINE bool ktlb_aarch64_pte_needs_break(uint64_t old_pte, uint64_t new_pte, unsigned shift, bool any_size)
 {

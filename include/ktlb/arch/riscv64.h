@@ -9,9 +9,9 @@
  * - With an ASID it spares global entries. A range op is asked to drop those as well, so it names no ASID.
  * - Under Svinval the two halves of an SFENCE.VMA, ordering what came before and holding back what comes after, are
  *   paid once for a whole run.
- * - FENCE.I is a hart's own business as well. Every hart that executes a request with KTLB_EXEC fences its fetches; a hart
- *   that misses it finds its space behind and flushes it whole. What such a flush stands for is not known any more, so
- *   every whole flush fences fetches too.
+ * - FENCE.I is a hart's own business as well. Every hart that executes a request with KTLB_EXEC fences its fetches; a
+ *   hart that misses it finds its space behind and flushes it whole. What such a flush stands for is not known any
+ *   more, so every whole flush fences fetches too.
  */
 #ifndef KTLB_ARCH_RISCV64_H
 #define KTLB_ARCH_RISCV64_H
@@ -38,7 +38,8 @@ struct ktlb_arch {
     bool svinval; /* every hart has Svinval */
     bool svvptc;  /* every hart has Svvptc: sees by itself, soon, that an entry became valid */
     bool whole;   /* an erratum: SFENCE.VMA with an address does nothing (SiFive CIP-1200) */
-    /* Where a fault finds the access allowed by now, the host's handler calls ktlb_riscv64_drop_here() before it returns. */
+    /* Where a fault finds the access allowed by now, the host's handler calls ktlb_riscv64_drop_here() before it
+     * returns. */
     bool fault_drops;
 };
 extern struct ktlb_arch ktlb_arch;
@@ -68,7 +69,8 @@ KTLB_INLINE bool ktlb_riscv64_is_every(struct ktlb_op op, uint64_t asid)
     return asid == KTLB_RISCV64_EVERY_ASID || (op.flags & KTLB_GLOBAL);
 }
 
-/* Whether @op is dropped by a fence without an address: one above the limit of single invalidations, or that speaks of tables. */
+/* Whether @op is dropped by a fence without an address: one above the limit of single invalidations, or that speaks of
+ * tables. */
 KTLB_INLINE bool ktlb_riscv64_is_whole(struct ktlb_op op)
 {
     return op.count > KTLB_FLUSH_MAX || (op.flags & KTLB_TABLES) || ktlb_arch.whole;
@@ -95,8 +97,8 @@ KTLB_INLINE void ktlb_riscv64_fence_va(bool every, uint64_t va, uint64_t asid)
         ktlb_riscv64_sfence_vma_va_asid(va, asid);
 }
 
-/* Drop @op here, for @asid or KTLB_RISCV64_EVERY_ASID. With an ASID global entries stay, unless KTLB_GLOBAL says that it is
- * them. */
+/* Drop @op here, for @asid or KTLB_RISCV64_EVERY_ASID. With an ASID global entries stay, unless KTLB_GLOBAL says that
+ * it is them. */
 KTLB_INLINE void ktlb_riscv64_fence(struct ktlb_op op, uint64_t asid)
 {
     bool every = ktlb_riscv64_is_every(op, asid);
@@ -122,7 +124,8 @@ KTLB_INLINE void ktlb_arch_init(void)
 {
 }
 
-/* Whether this hart can tag entries with one of @asids tags; tag 0 is the kernel's. => Interrupts masked; translation on. */
+/* Whether this hart can tag entries with one of @asids tags; tag 0 is the kernel's. => Interrupts masked; translation
+ * on. */
 KTLB_INLINE bool ktlb_arch_can_tag(unsigned asids)
 {
     return asids == 0 || ((ktlb_riscv64_read_satp() & KTLB_RISCV64_SATP_MODE) && asids < ktlb_riscv64_asids());
@@ -146,8 +149,8 @@ KTLB_INLINE void ktlb_arch_flush_range(struct ktlb_op op)
     ktlb_riscv64_fence(op, KTLB_RISCV64_EVERY_ASID);
 }
 
-/* Part of a dispatch with KTLB_EXEC. Each hart fences its own fetches when it executes the request; that it then sees what
- * was written before the dispatch is the request's own order. */
+/* Part of a dispatch with KTLB_EXEC. Each hart fences its own fetches when it executes the request; that it then sees
+ * what was written before the dispatch is the request's own order. */
 KTLB_INLINE void ktlb_arch_sync_code(void)
 {
 }
@@ -165,8 +168,8 @@ KTLB_INLINE uint64_t ktlb_arch_cycles(void)
 
 /* ---- for hosts ---- */
 
-/* Drop what this hart read of any entry, for a fault that finds the access allowed by now. Not by address: what it still holds
- * may be an entry above the last level that led nowhere. */
+/* Drop what this hart read of any entry, for a fault that finds the access allowed by now. Not by address: what it
+ * still holds may be an entry above the last level that led nowhere. */
 KTLB_INLINE void ktlb_riscv64_drop_here(void)
 {
     ktlb_riscv64_sfence_vma_all();
@@ -179,15 +182,15 @@ KTLB_INLINE void ktlb_riscv64_fence_ipi(void)
     ktlb_riscv64_fence_w_ow();
 }
 
-/* The value for satp: @mode (8: Sv39, 9: Sv48, 10: Sv57), the root table at physical @root (4 KiB-aligned), the tag that
- * ktlb_switch_begin() said. */
+/* The value for satp: @mode (8: Sv39, 9: Sv48, 10: Sv57), the root table at physical @root (4 KiB-aligned), the tag
+ * that ktlb_switch_begin() said. */
 KTLB_INLINE uint64_t ktlb_riscv64_satp(unsigned mode, uint64_t root, struct ktlb_load load)
 {
     return (uint64_t)mode << 60 | (uint64_t)load.asid << KTLB_RISCV64_SATP_ASID_SHIFT | root >> 12;
 }
 
-/* Load satp as ktlb_switch_begin() said. Flushed after the load: before, a walk of the old root could fill the tag again
- * where both have the same. => As between begin and end: no user address. */
+/* Load satp as ktlb_switch_begin() said. Flushed after the load: before, a walk of the old root could fill the tag
+ * again where both have the same. => As between begin and end: no user address. */
 KTLB_INLINE void ktlb_riscv64_load_root(unsigned mode, uint64_t root, struct ktlb_load load)
 {
     ktlb_riscv64_write_satp(ktlb_riscv64_satp(mode, root, load));

@@ -1,11 +1,11 @@
 /*
  * riscv64_instructions.h - the lower floor of the riscv64 layer: one instruction per function, no decisions.
  *
- * The sequences above (riscv64.h) use these and nothing else, so whoever replaces this file (the unit tests' recorder, a
- * kernel that waits in its own way; by KTLB_RISCV64_INSTRUCTIONS_HEADER) runs the sequences as shipped.
- * Semantics: RISC-V privileged specification, "Supervisor Memory-Management Fence Instruction" and "Svinval"; unprivileged
- * specification, "Zifencei". As an operand, the register x0 says "all", a register that holds 0 does not. For a constant 0
- * a compiler may take x0: that drops more, never less.
+ * The sequences above (riscv64.h) use these and nothing else, so whoever replaces this file (the unit tests' recorder,
+ * a kernel that waits in its own way; by KTLB_RISCV64_INSTRUCTIONS_HEADER) runs the sequences as shipped. Semantics:
+ * RISC-V privileged specification, "Supervisor Memory-Management Fence Instruction" and "Svinval"; unprivileged
+ * specification, "Zifencei". As an operand, the register x0 says "all", a register that holds 0 does not. For a
+ * constant 0 a compiler may take x0: that drops more, never less.
  */
 #ifndef KTLB_ARCH_RISCV64_INSTRUCTIONS_H
 #define KTLB_ARCH_RISCV64_INSTRUCTIONS_H
@@ -38,8 +38,8 @@ KTLB_INLINE void ktlb_riscv64_sfence_vma_va_asid(uint64_t va, uint64_t asid)
     __asm__ volatile("sfence.vma %0, %1" : : "r"(va), "r"(asid) : "memory");
 }
 
-/* Svinval: SFENCE.VMA taken apart. The stores before [w_inval] are ordered before the invalidations [sinval] after it, and
- * those before the translations after [inval_ir]. Spelt as numbers: not every assembler knows the names. */
+/* Svinval: SFENCE.VMA taken apart. The stores before [w_inval] are ordered before the invalidations [sinval] after it,
+ * and those before the translations after [inval_ir]. Spelt as numbers: not every assembler knows the names. */
 KTLB_INLINE void ktlb_riscv64_sfence_w_inval(void)
 {
     __asm__ volatile(".4byte 0x18000073" : : : "memory");

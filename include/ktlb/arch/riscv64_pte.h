@@ -1,15 +1,15 @@
 /*
  * riscv64_pte.h - what replacing one page-table entry by another obliges to on riscv64, and no more.
  *
- * From the privileged specification, "Supervisor Memory-Management Fence Instruction", "Virtual Address Translation Process",
- * "Svvptc":
- * - SFENCE.VMA orders, it does not flush. Without it a hart may go on using what it read of an entry, whatever that was: an
- *   entry that was not valid, too. So what gained a right costs as much as what lost one, and so does a new mapping;
- *   unless the host's fault handler fences (ktlb_arch.fault_drops), or, for entries that become valid, Svvptc promises that
- *   harts will see it by themselves.
- * - Nobody gets access through an entry whose accessed bit is clear, nor stores through one whose dirty bit is: the access
- *   faults, or the hardware checks the entry in the table again when it sets the bit. Such an entry may be cached, but grants
- *   nothing.
+ * From the privileged specification, "Supervisor Memory-Management Fence Instruction", "Virtual Address Translation
+ * Process", "Svvptc":
+ * - SFENCE.VMA orders, it does not flush. Without it a hart may go on using what it read of an entry, whatever that
+ *   was: an entry that was not valid, too. So what gained a right costs as much as what lost one, and so does a new
+ *   mapping; unless the host's fault handler fences (ktlb_arch.fault_drops), or, for entries that become valid, Svvptc
+ *   promises that harts will see it by themselves.
+ * - Nobody gets access through an entry whose accessed bit is clear, nor stores through one whose dirty bit is: the
+ *   access faults, or the hardware checks the entry in the table again when it sets the bit. Such an entry may be
+ *   cached, but grants nothing.
  * - The global bit of an entry that leads to a table holds for all below it.
  */
 #ifndef KTLB_ARCH_RISCV64_PTE_H
@@ -29,11 +29,11 @@
 #define KTLB_RISCV64_PTE_SOFTWARE (UINT64_C(3) << 8)
 #define KTLB_RISCV64_PTE_FRAME (((UINT64_C(1) << 44) - 1) << 10)
 
-/* What has no order: users' or the kernel's (neither may do all that the other may), global, address, memory type, NAPOT and
- * what is reserved. Any change counts. */
+/* What has no order: users' or the kernel's (neither may do all that the other may), global, address, memory type,
+ * NAPOT and what is reserved. Any change counts. */
 #define KTLB_RISCV64_PTE_OTHER                                                                     \
-    ~(KTLB_RISCV64_PTE_VALID | KTLB_RISCV64_PTE_RIGHTS | KTLB_RISCV64_PTE_ACCESSED | KTLB_RISCV64_PTE_DIRTY |              \
-      KTLB_RISCV64_PTE_SOFTWARE)
+    ~(KTLB_RISCV64_PTE_VALID | KTLB_RISCV64_PTE_RIGHTS | KTLB_RISCV64_PTE_ACCESSED |               \
+      KTLB_RISCV64_PTE_DIRTY | KTLB_RISCV64_PTE_SOFTWARE)
 
 KTLB_INLINE bool ktlb_riscv64_pte_is_table(uint64_t pte, unsigned shift)
 {
@@ -99,7 +99,8 @@ KTLB_INLINE unsigned ktlb_arch_pte_obliges(uint64_t old_pte, uint64_t new_pte, u
     /* What a hart may hold of an entry that was not valid goes with the new one: the fence reaches every ASID. */
     if ((old_pte & KTLB_RISCV64_PTE_VALID ? old_pte : new_pte) & KTLB_RISCV64_PTE_GLOBAL)
         duty |= KTLB_GLOBAL;
-    /* What is executed there changed: it is new, or another frame, or was not executed before, or may have been written. */
+    /* What is executed there changed: it is new, or another frame, or was not executed before, or may have been
+     * written. */
     if (ktlb_riscv64_pte_executes(new_pte) &&
         (!ktlb_riscv64_pte_executes(old_pte) || (changed & KTLB_RISCV64_PTE_FRAME) || (lost & KTLB_RISCV64_PTE_WRITE)))
         return duty | KTLB_EXEC;

@@ -1,8 +1,8 @@
 /*
- * riscv64_sbi.h - what to ask of the firmware, so that it fences on other harts: the arguments of SBI's RFENCE extension, as
- * functions of nothing but theirs. The call itself (ECALL: extension in a7, function in a6, the rest in a0 to a4) is the
- * port's. It returns when the harts have fenced; no barrier is owed before it but a fence that orders the page-table
- * changes, ktlb_riscv64_fence_ipi().
+ * riscv64_sbi.h - what to ask of the firmware, so that it fences on other harts: the arguments of SBI's RFENCE
+ * extension, as functions of nothing but theirs. The call itself (ECALL: extension in a7, function in a6, the rest in
+ * a0 to a4) is the port's. It returns when the harts have fenced; no barrier is owed before it but a fence that orders
+ * the page-table changes, ktlb_riscv64_fence_ipi().
  *
  * The firmware counts harts, and their numbers may have gaps; the library counts CPUs. The port keeps one array,
  * hart_of[CPU], and a set of CPUs is taken apart by it into calls of up to 64 harts:

@@ -2,8 +2,8 @@
  * x86_64_invlpgb.h - broadcast invalidation on AMD: INVLPGB's operands, and the sequence with TLBSYNC.
  *
  * From AMD's manual, volume 3, "INVLPGB", "TLBSYNC", and volume 2 on the paging-structure caches:
- * - INVLPGB drops matching entries on all processors, some time; those that match the address, the PCID and the ASID, as far
- *   as each is said to count. Several may be under way at once.
+ * - INVLPGB drops matching entries on all processors, some time; those that match the address, the PCID and the ASID,
+ *   as far as each is said to count. Several may be under way at once.
  * - TLBSYNC waits for those that were begun on the same processor, so a sequence runs with interrupts masked.
  * - A stride of 2 MiB drops the entries at each step, not smaller ones in between (FreeBSD-EN-26:10): an op that names
  *   the smallest entries it may meet asks for the right one.
@@ -74,7 +74,8 @@ KTLB_INLINE void ktlb_x86_invlpgb_begin(struct ktlb_x86_invlpgb regs)
     ktlb_x86_invlpgb(regs.rax, regs.ecx, regs.edx);
 }
 
-/* Begin to drop @op, which is not whole; one INVLPGB names up to @pages steps. Entries of 1 GiB are named one by one. */
+/* Begin to drop @op, which is not whole; one INVLPGB names up to @pages steps. Entries of 1 GiB are named one by one.
+ * */
 KTLB_INLINE void ktlb_x86_invlpgb_issue(struct ktlb_op op, unsigned pcid, uint32_t pages)
 {
     bool large = op.shift == 21;
@@ -90,9 +91,9 @@ KTLB_INLINE void ktlb_x86_invlpgb_issue(struct ktlb_op op, unsigned pcid, uint32
 }
 
 /*
- * Drop the @count ops at @op on all processors, under @pcid or KTLB_X86_EVERY_PCID, and wait until it is done. @pages: what
- * ktlb_x86_invlpgb_pages() said, not 0. A run of more than KTLB_FLUSH_MAX times @pages steps drops the whole instead. A PCID
- * means the same on all processors, which those that ktlb_switch_begin() hands out do not.
+ * Drop the @count ops at @op on all processors, under @pcid or KTLB_X86_EVERY_PCID, and wait until it is done. @pages:
+ * what ktlb_x86_invlpgb_pages() said, not 0. A run of more than KTLB_FLUSH_MAX times @pages steps drops the whole
+ * instead. A PCID means the same on all processors, which those that ktlb_switch_begin() hands out do not.
  * => Interrupts masked; a full fence since the page-table changes.
  */
 KTLB_INLINE void ktlb_x86_broadcast(const struct ktlb_op *op, unsigned count, unsigned pcid, uint32_t pages)
