@@ -54,8 +54,7 @@ KTLB_STATIC_ASSERT(KTLB_ASIDS_MAX < 256, "tags fit the ASIDs that every aarch64 
 #define KTLB_AARCH64_RANGE_MAX (UINT64_C(1) << 21)
 
 /* What the sequences need to know. The first three are filled in by ktlb_init() from the CPU it runs on; a host whose
- * CPUs differ corrects them after it and before the first CPU is online. The rest is for the
- * host to say. */
+ * CPUs differ corrects them after it and before the first CPU is online. The rest is for the host to say. */
 struct ktlb_arch {
     bool range;      /* TLBI by range exists (ID_AA64ISAR0_EL1.TLB) */
     bool base_64k;   /* and names its base in units of 64 KiB whatever the granule (TCR_EL1.DS) */
@@ -332,8 +331,7 @@ KTLB_INLINE uint64_t ktlb_aarch64_ttbr0(uint64_t root, struct ktlb_load load)
 }
 
 /* Load TTBR0_EL1 with the root table at physical @root, as ktlb_switch_begin() said. Flushed after the load: before, a
- * walk of the old root could fill the tag again where both have the same. => As between begin and end: no user address.
- * */
+ * walk of the old root could fill the tag again where both have the same. => Between begin and end: no user address. */
 KTLB_INLINE void ktlb_aarch64_load_root(uint64_t root, struct ktlb_load load)
 {
     ktlb_aarch64_write_ttbr0(ktlb_aarch64_ttbr0(root, load));

@@ -9,9 +9,10 @@
  * - With an ASID it spares global entries. A range op is asked to drop those as well, so it names no ASID.
  * - Under Svinval the two halves of an SFENCE.VMA, ordering what came before and holding back what comes after, are
  *   paid once for a whole run.
- * - FENCE.I is a hart's own business as well. Every hart that executes a request with KTLB_EXEC fences its fetches; a
- *   hart that misses it finds its space behind and flushes it whole. What such a flush stands for is not known any
- *   more, so every whole flush fences fetches too.
+ * - FENCE.I is a hart's own business as well. Every hart that executes a request with KTLB_EXEC fences its fetches. A
+ *   hart that misses it finds its space behind, and does so when it catches up exactly, or flushes the space whole:
+ *   what such a flush stands for is not known any more, so every whole flush fences fetches too. That makes a switch
+ *   without ASIDs fence them each time.
  */
 #ifndef KTLB_ARCH_RISCV64_H
 #define KTLB_ARCH_RISCV64_H

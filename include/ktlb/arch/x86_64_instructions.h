@@ -57,8 +57,7 @@ KTLB_INLINE void ktlb_x86_write_cr4(uint64_t value)
     __asm__ volatile("mov %0, %%cr4" : : "r"(value) : "memory");
 }
 
-/* Begin to drop on all processors what the operands say (see x86_64_invlpgb.h). Spelt as bytes: assemblers are older.
- * */
+/* Begin to drop on all processors what the operands say (see x86_64_invlpgb.h). Spelt as bytes for old assemblers. */
 KTLB_INLINE void ktlb_x86_invlpgb(uint64_t rax, uint32_t ecx, uint32_t edx)
 {
     __asm__ volatile(".byte 0x0f, 0x01, 0xfe" : : "a"(rax), "c"(ecx), "d"(edx) : "memory");

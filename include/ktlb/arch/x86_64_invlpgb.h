@@ -74,8 +74,7 @@ KTLB_INLINE void ktlb_x86_invlpgb_begin(struct ktlb_x86_invlpgb regs)
     ktlb_x86_invlpgb(regs.rax, regs.ecx, regs.edx);
 }
 
-/* Begin to drop @op, which is not whole; one INVLPGB names up to @pages steps. Entries of 1 GiB are named one by one.
- * */
+/* Begin to drop @op, which is not whole; one INVLPGB names up to @pages steps. Those of 1 GiB go one by one. */
 KTLB_INLINE void ktlb_x86_invlpgb_issue(struct ktlb_op op, unsigned pcid, uint32_t pages)
 {
     bool large = op.shift == 21;
