@@ -43,6 +43,9 @@ static void an_address_stays_in_its_field(void **state)
 static void the_fields_of_a_range(void **state)
 {
     (void)state;
+    assert_int_equal(ktlb_aarch64_granule(12), 1);
+    assert_int_equal(ktlb_aarch64_granule(14), 2);
+    assert_int_equal(ktlb_aarch64_granule(16), 3);
     assert_int_equal(ktlb_aarch64_range_operand(0x5000, 0, 0, 0, 12), UINT64_C(1) << 46 | 5);
     assert_int_equal(ktlb_aarch64_range_operand(0, 31, 0, 0, 12), UINT64_C(1) << 46 | UINT64_C(31) << 39);
     assert_int_equal(ktlb_aarch64_range_operand(0, 0, 3, 0, 12), UINT64_C(1) << 46 | UINT64_C(3) << 44);

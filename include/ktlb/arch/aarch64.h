@@ -81,15 +81,19 @@ KTLB_INLINE uint64_t ktlb_aarch64_operand(uint64_t va, uint64_t asid)
     return asid << KTLB_AARCH64_ASID_SHIFT | (va >> 12 & ((UINT64_C(1) << 44) - 1));
 }
 
+/* How a TLBI by range names pages of 1 << @page_shift bytes: 4 KiB 1, 16 KiB 2, 64 KiB 3. */
+KTLB_INLINE uint64_t ktlb_aarch64_granule(unsigned page_shift)
+{
+    return (page_shift - 12) / 2 + 1;
+}
+
 /* Of a TLBI by range: (@num + 1) << (5 * @scale + 1) granules from @va on. @num: 0 to 31. @scale: 0 to 3. @base_shift:
  * log2 of the unit that @va is a multiple of, the granule's or 16. */
 KTLB_INLINE uint64_t ktlb_aarch64_range_operand(uint64_t va, unsigned num, unsigned scale, uint64_t asid,
                                                 unsigned base_shift)
 {
-    uint64_t granule = (KTLB_PAGE_SHIFT - 12) / 2 + 1; /* 4 KiB: 1, 16 KiB: 2, 64 KiB: 3 */
-
-    return asid << KTLB_AARCH64_ASID_SHIFT | granule << 46 | (uint64_t)scale << 44 | (uint64_t)num << 39 |
-           (va >> base_shift & ((UINT64_C(1) << 37) - 1));
+    return asid << KTLB_AARCH64_ASID_SHIFT | ktlb_aarch64_granule(KTLB_PAGE_SHIFT) << 46 | (uint64_t)scale << 44 |
+           (uint64_t)num << 39 | (va >> base_shift & ((UINT64_C(1) << 37) - 1));
 }
 
 /* One instruction's share of a run. */
