@@ -7,6 +7,7 @@
  */
 #include "cases.h"
 
+#include "ktlb/guest.h"
 #include "machine.h"
 
 #define PAGE_SIZE (UINT64_C(1) << PAGE_BITS)
@@ -589,6 +590,102 @@ static void lazy_and_departing(unsigned cpu)
     }
 }
 
+/* ---- the guest accumulator ---- */
+
+/*
+ * A guest of one page in one frame. Its table entry is a word that its processor walks at any time it likes, and
+ * keeps what it found until an entry's registers say to drop it. It uses the frame, plainly, whenever it is inside
+ * and has a translation; the monitor writes to it, as plainly, once the library says that nobody can. So a use too
+ * late is a race.
+ */
+#define GUEST_PAGE UINT64_C(0x5000)
+static struct ktlb_vcpu vcpu;
+static struct ktlb_u32 guest_entry; /* 1: valid */
+static uint64_t guest_frame;
+static unsigned guest_passes;
+
+static void guest_outside(void)
+{
+    machine_reset(2);
+    ktlb_vcpu_init(&vcpu, 0);
+    guest_entry.value = 1;
+    guest_frame = 0;
+    guest_passes = 2;
+}
+
+/* The slot holds the very same from before. */
+static void guest_asked_before(void)
+{
+    guest_outside();
+    ktlb_vcpu_post(&vcpu, ktlb_op_range(GUEST_PAGE, PAGE_SIZE, PAGE_BITS, 0));
+}
+
+static void guest_three_passes(void)
+{
+    guest_outside();
+    guest_passes = 3;
+}
+
+static bool guest_drops(struct ktlb_guest_registers registers)
+{
+    struct ktlb_guest_work work = ktlb_guest_decode(registers);
+
+    return work.kind == KTLB_GUEST_BROADCAST || GUEST_PAGE - work.va < (uint64_t)work.pages << KTLB_GUEST_PAGE_SHIFT;
+}
+
+static void guest_runs(void)
+{
+    bool cached = true; /* from before */
+
+    for (unsigned pass = 0; pass < guest_passes; pass++) {
+        if (guest_drops(ktlb_vcpu_enter(&vcpu)))
+            cached = false;
+        cached = cached || ktlb_load_relaxed_u32(&guest_entry);
+        if (cached)
+            ex_check(guest_frame == 0, "P1: a guest uses a frame that was reused");
+        ktlb_vcpu_leave(&vcpu);
+    }
+}
+
+static uint64_t guest_unmap(void)
+{
+    ktlb_store_relaxed_u32(&guest_entry, 0);
+    ktlb_vcpu_post(&vcpu, ktlb_op_range(GUEST_PAGE, PAGE_SIZE, PAGE_BITS, 0));
+    return ktlb_vcpu_mark(&vcpu);
+}
+
+static void guest_left(unsigned cpu)
+{
+    uint64_t mark;
+
+    if (cpu == 1) {
+        guest_runs();
+        return;
+    }
+    mark = guest_unmap();
+    while (!ktlb_vcpu_left(&vcpu, mark)) /* ended by the vCPU, which comes out */
+        ex_relax();
+    guest_frame = 1;
+}
+
+static void guest_flushed(unsigned cpu)
+{
+    if (cpu == 1)
+        guest_runs();
+    else if (ktlb_vcpu_flushed(&vcpu, guest_unmap()))
+        guest_frame = 1;
+}
+
+/* Two threads post; whoever comes first, neither's is lost. */
+static void guest_two_posts(unsigned cpu)
+{
+    if (cpu == 2) {
+        ktlb_vcpu_post(&vcpu, ktlb_op_range(GUEST_PAGE + PAGE_SIZE, PAGE_SIZE, PAGE_BITS, 0));
+        return;
+    }
+    guest_left(cpu);
+}
+
 /* ---- many at once, for random schedules ---- */
 
 static void four(void)
@@ -631,6 +728,11 @@ static void mixed(unsigned cpu)
     machine_idle();
 }
 
+#define GUEST_CASE(NAME, CPUS, SETUP, BODY, ABOUT)                                                 \
+    {                                                                                              \
+        .name = NAME, .about = ABOUT, .cpus = CPUS, .setup = SETUP, .body = BODY                   \
+    }
+
 #define CASE(NAME, CPUS, SETUP, BODY, ABOUT)                                                       \
     {                                                                                              \
         .name = NAME, .about = ABOUT, .cpus = CPUS, .setup = SETUP, .body = BODY,                  \
@@ -638,6 +740,10 @@ static void mixed(unsigned cpu)
     }
 
 const struct ex_case cases[] = {
+    GUEST_CASE("guest-left", 2, guest_outside, guest_left, "P1 P4: a vCPU goes in and out; who waits for it to be out"),
+    GUEST_CASE("guest-again", 2, guest_asked_before, guest_left, "P1: and its slot holds the same already"),
+    GUEST_CASE("guest-flushed", 2, guest_three_passes, guest_flushed, "P1: the monitor asks whether it has flushed"),
+    GUEST_CASE("guest-posts", 3, guest_outside, guest_two_posts, "P1: two threads post to it"),
     CASE("unmap", 2, both_in_one, unmap_one_just_there, "P1 P3: a page is unmapped and freed; the other CPU is in the space"),
     CASE("looks", 2, both_in_one, unmap_one_looks_around, "P1: the same, and the other CPU uses its pages"),
     CASE("switch-in", 2, second_in_neither, unmap_one_switches_in, "P4: the other CPU enters the space meanwhile"),

@@ -540,7 +540,8 @@ static void model_check(struct model *model, struct ktlb_guest_registers registe
     assert_int_equal(work.instructions, model->hint);
     if (work.kind == KTLB_GUEST_BROADCAST) {
         if (!model->all && hull <= limit)
-            fail_msg("seed %llu: everything is flushed for %llu pages", (unsigned long long)run, (unsigned long long)hull);
+            fail_msg("seed %llu: everything is flushed for %llu pages", (unsigned long long)run,
+                     (unsigned long long)hull);
     } else {
         assert_false(model->all);
         assert_int_equal(work.kind, hull == 0 ? KTLB_GUEST_NONE : hull <= 16 ? KTLB_GUEST_PAGES : KTLB_GUEST_RANGE);
