@@ -603,6 +603,7 @@ static struct ktlb_vcpu vcpu;
 static struct ktlb_u32 guest_entry; /* 1: valid */
 static uint64_t guest_frame;
 static unsigned guest_passes;
+static struct ktlb_u32 guest_broadcast; /* of the one TLBI that reaches the sibling: 1 asked, 2 done with */
 
 static void guest_outside(void)
 {
@@ -611,6 +612,7 @@ static void guest_outside(void)
     guest_entry.value = 1;
     guest_frame = 0;
     guest_passes = 2;
+    guest_broadcast.value = 2; /* there is no sibling */
 }
 
 /* The slot holds the very same from before. */
@@ -620,10 +622,11 @@ static void guest_asked_before(void)
     ktlb_vcpu_post(&vcpu, ktlb_op_range(GUEST_PAGE, PAGE_SIZE, PAGE_BITS, 0));
 }
 
-static void guest_three_passes(void)
+static void guest_with_sibling(void)
 {
     guest_outside();
     guest_passes = 3;
+    guest_broadcast.value = 0;
 }
 
 static bool guest_drops(struct ktlb_guest_registers registers)
@@ -633,16 +636,41 @@ static bool guest_drops(struct ktlb_guest_registers registers)
     return work.kind == KTLB_GUEST_BROADCAST || GUEST_PAGE - work.va < (uint64_t)work.pages << KTLB_GUEST_PAGE_SHIFT;
 }
 
+/* TLBI and DSB: the sibling has dropped its translation and finished what it did through it. */
+static void guest_invalidates(void)
+{
+    uint32_t idle = 0;
+
+    ktlb_rmw_cas_acq_rel_u32(&guest_broadcast, &idle, 1);
+    while (ktlb_load_acquire_u32(&guest_broadcast) != 2) /* ended by the sibling */
+        ex_relax();
+}
+
+static void guest_uses(void)
+{
+    ex_check(guest_frame == 0, "P1: a guest uses a frame that was reused");
+}
+
+/* Is inside all the time. */
+static void guest_sibling(void)
+{
+    for (unsigned use = 0; use < 2 && ktlb_load_relaxed_u32(&guest_broadcast) == 0; use++)
+        guest_uses();
+    ktlb_store_release_u32(&guest_broadcast, 2);
+}
+
 static void guest_runs(void)
 {
     bool cached = true; /* from before */
 
     for (unsigned pass = 0; pass < guest_passes; pass++) {
-        if (guest_drops(ktlb_vcpu_enter(&vcpu)))
+        if (guest_drops(ktlb_vcpu_enter(&vcpu))) {
+            guest_invalidates();
             cached = false;
+        }
         cached = cached || ktlb_load_relaxed_u32(&guest_entry);
         if (cached)
-            ex_check(guest_frame == 0, "P1: a guest uses a frame that was reused");
+            guest_uses();
         ktlb_vcpu_leave(&vcpu);
     }
 }
@@ -670,7 +698,9 @@ static void guest_left(unsigned cpu)
 
 static void guest_flushed(unsigned cpu)
 {
-    if (cpu == 1)
+    if (cpu == 2)
+        guest_sibling();
+    else if (cpu == 1)
         guest_runs();
     else if (ktlb_vcpu_flushed(&vcpu, guest_unmap()))
         guest_frame = 1;
@@ -742,7 +772,7 @@ static void mixed(unsigned cpu)
 const struct ex_case cases[] = {
     GUEST_CASE("guest-left", 2, guest_outside, guest_left, "P1 P4: a vCPU goes in and out; who waits for it to be out"),
     GUEST_CASE("guest-again", 2, guest_asked_before, guest_left, "P1: and its slot holds the same already"),
-    GUEST_CASE("guest-flushed", 2, guest_three_passes, guest_flushed, "P1: the monitor asks whether it has flushed"),
+    GUEST_CASE("guest-flushed", 3, guest_with_sibling, guest_flushed, "P1: has it flushed, for a sibling that never comes out"),
     GUEST_CASE("guest-posts", 3, guest_outside, guest_two_posts, "P1: two threads post to it"),
     CASE("unmap", 2, both_in_one, unmap_one_just_there, "P1 P3: a page is unmapped and freed; the other CPU is in the space"),
     CASE("looks", 2, both_in_one, unmap_one_looks_around, "P1: the same, and the other CPU uses its pages"),
