@@ -32,6 +32,7 @@
 #define KTLB_ARCH_AARCH64_H
 
 #include "../ktlb.h"
+#include "aarch64_operand.h"
 
 #ifdef KTLB_AARCH64_INSTRUCTIONS_HEADER
 #include KTLB_AARCH64_INSTRUCTIONS_HEADER
@@ -46,7 +47,6 @@ KTLB_STATIC_ASSERT(KTLB_ASIDS_MAX < 256, "tags fit the ASIDs that every aarch64 
 
 #define KTLB_AARCH64_TCR_A1 (UINT64_C(1) << 22) /* the ASID is TTBR1's */
 #define KTLB_AARCH64_TCR_DS (UINT64_C(1) << 59) /* 52-bit addresses with small granules (FEAT_LPA2) */
-#define KTLB_AARCH64_ASID_SHIFT 48
 #define KTLB_AARCH64_EVERY_ASID UINT64_C(0x10000)
 
 /* Where range TLBIs exist, a run of more granules than one of them can name drops the whole instead; where they do not,
@@ -72,29 +72,6 @@ struct ktlb_arch {
 extern struct ktlb_arch ktlb_arch;
 
 #include "aarch64_pte.h"
-
-/* ---- operands, as functions of nothing but their arguments ---- */
-
-/* Of a TLBI by address. Bits of @va above 55 would be the TTL hint and the ASID: they are cut off. */
-KTLB_INLINE uint64_t ktlb_aarch64_operand(uint64_t va, uint64_t asid)
-{
-    return asid << KTLB_AARCH64_ASID_SHIFT | (va >> 12 & ((UINT64_C(1) << 44) - 1));
-}
-
-/* How a TLBI by range names pages of 1 << @page_shift bytes: 4 KiB 1, 16 KiB 2, 64 KiB 3. */
-KTLB_INLINE uint64_t ktlb_aarch64_granule(unsigned page_shift)
-{
-    return (page_shift - 12) / 2 + 1;
-}
-
-/* Of a TLBI by range: (@num + 1) << (5 * @scale + 1) granules from @va on. @num: 0 to 31. @scale: 0 to 3. @base_shift:
- * log2 of the unit that @va is a multiple of, the granule's or 16. */
-KTLB_INLINE uint64_t ktlb_aarch64_range_operand(uint64_t va, unsigned num, unsigned scale, uint64_t asid,
-                                                unsigned base_shift)
-{
-    return asid << KTLB_AARCH64_ASID_SHIFT | ktlb_aarch64_granule(KTLB_PAGE_SHIFT) << 46 | (uint64_t)scale << 44 |
-           (uint64_t)num << 39 | (va >> base_shift & ((UINT64_C(1) << 37) - 1));
-}
 
 /* One instruction's share of a run. */
 struct ktlb_aarch64_piece {
@@ -122,7 +99,8 @@ KTLB_INLINE struct ktlb_aarch64_piece ktlb_aarch64_first_piece(uint64_t va, uint
     units = granules >> (5 * scale + 1);
     if (units > 32)
         units = 32;
-    return (struct ktlb_aarch64_piece){ktlb_aarch64_range_operand(va, (unsigned)units - 1, scale, asid, base_shift),
+    return (struct ktlb_aarch64_piece){ktlb_aarch64_range_operand(va, (unsigned)units - 1, scale, asid,
+                                                                  KTLB_PAGE_SHIFT, base_shift),
                                        units << (5 * scale + 1), true};
 }
 
