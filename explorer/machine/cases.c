@@ -148,6 +148,7 @@ static void second_in_two_was_in_one(void)
     load_on(1, two);
 }
 
+
 /* ---- the second CPU ---- */
 
 static void just_there(void)
@@ -219,6 +220,12 @@ static void goes_away(void)
 static void comes_back_and_goes_again(void)
 {
     machine_offline();
+    machine_online(true);
+    machine_offline();
+}
+
+static void comes_and_goes(void)
+{
     machine_online(true);
     machine_offline();
 }
@@ -542,6 +549,47 @@ static void three_in_one(void)
         load_on(cpu, one);
 }
 
+static void only_second_is_there(void)
+{
+    fresh(3);
+    for (unsigned cpu = 0; cpu < 3; cpu += 2) {
+        hardware_setup_cpu = cpu;
+        machine_offline();
+    }
+    hardware_setup_cpu = 0;
+}
+
+/* A request and no page: all there is to see is who reads it, and when. */
+static void ask_the_kernel(struct ktlb_batch *batch)
+{
+    ktlb_batch_init(batch, &ktlb_kernel);
+    ktlb_batch_add(batch, ktlb_op_range(KERNEL(0), PAGE_SIZE, PAGE_BITS, KTLB_GLOBAL));
+    ktlb_batch_dispatch(batch);
+}
+
+/* The third comes and leaves, and reads in between what the second has asked. The first, which waits for the answers, sees
+ * the third away before and after, and gives back what the request was in; the second writes there again. Relaxed: only
+ * what was given back tells it that nobody reads any more. */
+static void seen_away_twice(unsigned cpu)
+{
+    if (cpu == 2) {
+        comes_and_goes();
+    } else if (cpu == 1) {
+        ask_the_kernel(&batches[1][0]);
+        ktlb_store_release_u32(&handed_over, 1);
+        while (ktlb_load_relaxed_u32(&handed_over) == 1)
+            machine_relax();
+        ask_the_kernel(&batches[1][1]);
+    } else {
+        while (!ktlb_load_acquire_u32(&handed_over))
+            machine_relax();
+        while (!ktlb_batch_done(&batches[1][0]))
+            machine_relax();
+        finish(&batches[1][0]);
+        ktlb_store_relaxed_u32(&handed_over, 2);
+    }
+}
+
 /* strat9's race: two initiators, one target. */
 static void two_initiators_one_target(unsigned cpu)
 {
@@ -830,6 +878,7 @@ const struct ex_case cases[] = {
     CASE("three-initiators", 3, third_in_one, two_initiators_one_target, "P2: two initiators, one target"),
     CASE("three-switch", 3, third_in_one, two_initiators_and_a_switch, "P4: two initiators, a target that switches"),
     CASE("three-stranger", 3, three_in_one_and_strays, an_initiator_and_a_stranger, "P6: interrupts from nobody, after leaving"),
+    CASE("three-seen-away", 3, only_second_is_there, seen_away_twice, "P2: comes and leaves, seen away before and after"),
     CASE("three-lazy-offline", 3, three_in_one, lazy_and_departing, "P1 P2: a lazy and a departing target"),
     CASE("mixed", 4, four, mixed, "everything at once"),
 };
