@@ -82,7 +82,10 @@ struct ktlb_batch {
     bool posted;    /* to the protocol, which is owed a word when all have answered */
     /* The protocol's own: what the batch holds of it, and what each target's answer is recognised by. */
     uint32_t line;
-    uint32_t ticket[KTLB_CPUS_MAX];
+    union {
+        uint32_t ticket[KTLB_CPUS_MAX];
+        uint64_t number; /* one for all */
+    };
 };
 
 enum ktlb_status {
