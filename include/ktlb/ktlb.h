@@ -182,6 +182,8 @@ bool ktlb_batch_done(struct ktlb_batch *batch);
  * (NULL if none), which are now the caller's. The batch is finished.
  * => After ktlb_batch_dispatch(), on the same CPU or another, with no lock held that a target may spin on with
  *    interrupts masked and without ktlb_poll().
+ * => Before 2^29 more requests to one of its targets (ten minutes, at a million a second): answers are compared in 32
+ *    bits or less, and one that is older may look as if it were still to come.
  */
 struct ktlb_node *ktlb_batch_sync(struct ktlb_batch *batch);
 
