@@ -9,13 +9,14 @@
 #include "riscv.h"
 
 struct trap {
-    uint64_t pc, x[31]; /* from x1 on */
+    uint64_t x[32]; /* x0's place has the program counter */
     uint64_t status, cause, value;
     uint64_t caller_frame, caller; /* see frame_of() */
     uint64_t zero;
 };
+KTLB_STATIC_ASSERT(sizeof(struct trap) == 304, "TRAP_SIZE, in boot.S");
 
-enum { RA = 0, S0 = 7 }; /* in x */
+enum { PC = 0, RA = 1, S0 = 8 }; /* in x */
 
 enum exception { LOAD_ACCESS = 5, STORE_ACCESS = 7, LOAD_PAGE = 13, STORE_PAGE = 15 };
 #define CAUSE_INTERRUPT (UINT64_C(1) << 63)
@@ -91,7 +92,7 @@ static uint64_t frame_of(struct trap *trap)
 
 static struct context context_of(struct trap *trap)
 {
-    return (struct context){trap->pc, (uintptr_t)trap, frame_of(trap), !(trap->status & SSTATUS_SPIE)};
+    return (struct context){trap->x[PC], (uintptr_t)trap, frame_of(trap), !(trap->status & SSTATUS_SPIE)};
 }
 
 static void interrupt(uint64_t number, struct trap *trap)
@@ -118,16 +119,16 @@ static void interrupt(uint64_t number, struct trap *trap)
 
 static void registers_print(const struct trap *t)
 {
-    static const char names[31][4] = {"ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0", "a1",
-                                      "a2", "a3", "a4", "a5", "a6", "a7", "s2", "s3", "s4", "s5", "s6",
-                                      "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"};
+    static const char names[32][4] = {"pc", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0",
+                                      "a1", "a2", "a3", "a4", "a5", "a6", "a7", "s2", "s3", "s4", "s5",
+                                      "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"};
 
     console_seize();
-    console_print("pc  %016lx status %08lx cause %lx value %lx satp %lx\n", t->pc, t->status, t->cause, t->value,
+    for (unsigned i = 0; i < 32; i += 4)
+        console_print("%-3s %016lx %-3s %016lx %-3s %016lx %-3s %016lx\n", names[i], t->x[i], names[i + 1], t->x[i + 1],
+                      names[i + 2], t->x[i + 2], names[i + 3], t->x[i + 3]);
+    console_print("sstatus %lx scause %lx stval %lx satp %lx\n", t->status, t->cause, t->value,
                   ktlb_riscv64_read_satp());
-    for (unsigned i = 0; i < 31; i += 4)
-        console_print("%-3s %016lx %-3s %016lx %-3s %016lx%s%-3s", names[i], t->x[i], names[i + 1], t->x[i + 1],
-                      names[i + 2], t->x[i + 2], i + 3 < 31 ? " " : "\n", i + 3 < 31 ? names[i + 3] : "");
 }
 
 static const char *exception_name(uint64_t cause)
@@ -146,14 +147,14 @@ static const char *exception_name(uint64_t cause)
 /* One of the two accesses that may fault did. */
 static bool access_recovers(struct trap *trap)
 {
-    bool load = trap->pc == (uintptr_t)riscv64_load_access, store = trap->pc == (uintptr_t)riscv64_store_access;
+    bool load = trap->x[PC] == (uintptr_t)riscv64_load_access, store = trap->x[PC] == (uintptr_t)riscv64_store_access;
     bool page = trap->cause == LOAD_PAGE || trap->cause == STORE_PAGE;
 
     if (!(load || store) || !(page || trap->cause == LOAD_ACCESS || trap->cause == STORE_ACCESS))
         return false;
     if (page)
         fault_repair(trap->value, store);
-    trap->pc = (uintptr_t)riscv64_access_failed;
+    trap->x[PC] = (uintptr_t)riscv64_access_failed;
     return true;
 }
 
