@@ -10,7 +10,7 @@ MAKEFLAGS += --no-builtin-rules
 help:
 	@sed -n 's/^#: //p' $(MAKEFILE_LIST)
 
-#: make run                 replay a real program's memory traffic on 8 emulated CPUs (ARCH=aarch64, TRACE=traces/…, CPUS=n)
+#: make run                 replay a real program's memory traffic on 8 emulated CPUs (ARCH=aarch64|riscv64, TRACE=traces/…, CPUS=n)
 #: make test                everything: host tests, option matrix, traces, every kernel case on every machine
 #: make test-host           the library on the host, interleavings stepped by hand
 #: make test-options        every option, compiler and architecture we promise
