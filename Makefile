@@ -10,7 +10,7 @@ MAKEFLAGS += --no-builtin-rules
 help:
 	@sed -n 's/^#: //p' $(MAKEFILE_LIST)
 
-#: make run                 replay a real program's memory traffic on 8 emulated CPUs (TRACE=traces/…, CPUS=n)
+#: make run                 replay a real program's memory traffic on 8 emulated CPUs (ARCH=aarch64|riscv64, TRACE=traces/…, CPUS=n)
 #: make run PROTOCOL=all    every protocol over the same trace, in one table; PROTOCOL=name: with that one
 #: make test                everything: host tests, option matrix, traces, every kernel case on every machine
 #: make test-host           the library on the host, interleavings stepped by hand
@@ -50,7 +50,7 @@ readme: $(TESTKERNEL)
 
 .PHONY: setup-run
 setup-run:
-	@tools/setup gcc:$(firstword $(CC)) binutils:ld qemu-system-x86:qemu-system-x86_64 \
+	@tools/setup $(KERNEL_CC_SETUP) $(KERNEL_LD_SETUP) \
 	    $(if $(SEED),libc6-dev:/usr/include/stdlib.h)
 
 clean:

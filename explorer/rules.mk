@@ -4,6 +4,7 @@
 #   make litmus-deep     the same with every placement of orders in every shape (minutes)
 #   make litmus-relacy   compare the table with an independent checker (relacy-dev)
 #   make litmus-herd     write the table as herd7 files, and run herd7 where there is one
+#   make litmus-vmsa     the aarch64 layer's barriers under herd7's model of translation, where there is one
 #   make explorer-check  the runtime's own cases: reduction, modes, replay, timeline, speed
 #
 # What is compiled by $(call explorer_instrument,...) announces its accesses to explorer/hooks.c; the rest of a
@@ -44,7 +45,7 @@ $(EXPLORER_OUT)/litmus/litmus: $(EXPLORER_RUNTIME) $(EXPLORER_LITMUS)
 $(EXPLORER_OUT)/check: $(EXPLORER_RUNTIME) $(EXPLORER_OUT)/check.o $(EXPLORER_OUT)/check_bodies.hooked.o
 	$(EXPLORER_CC) -no-pie $^ -o $@
 
-.PHONY: litmus litmus-deep litmus-relacy litmus-herd explorer-check
+.PHONY: litmus litmus-deep litmus-relacy litmus-herd litmus-vmsa explorer-check
 litmus: $(EXPLORER_OUT)/litmus/litmus
 	$<
 
@@ -67,6 +68,9 @@ litmus-relacy: $(EXPLORER_OUT)/litmus/relacy
 litmus-herd: $(EXPLORER_OUT)/litmus/litmus
 	sh explorer/litmus/herd.sh $< $(EXPLORER_OUT)/herd
 
+litmus-vmsa:
+	@explorer/litmus/vmsa/run
+
 explorer-check: $(EXPLORER_OUT)/check
 	sh explorer/check.sh $<
 
@@ -74,7 +78,7 @@ explorer-check: $(EXPLORER_OUT)/check
 
 # ---- the library under the explorer
 #
-#   make explore         every case: exhaustive, then random and fair (QUICK=1: two minutes; DEEP=1: hours)
+#   make explore         every case: exhaustive, then random and fair (QUICK=1: minutes; DEEP=1: hours)
 #   make explore PROTOCOL=name, NMI=1, EARLY=1: under another protocol, by NMI, with early answers (PROTOCOL=scoreboard)
 #   make mutants         break the library in every way we know, and see each found
 #

@@ -9,13 +9,17 @@
 #define IN_CHANGE UINT64_C(1)
 #define RIGHTS(version) ((unsigned)((version) >> 1 & 3))
 
-/* Words of a frame: kind << 56 | id << 32 | generation << 8 | cpu. A poison's kind is 0xde. */
+/*
+ * Words of a frame: kind << 56 | id << 32 | generation << 8 | cpu << 1. A poison's kind is 0xde. Bit 0 is clear: a
+ * control may have given a page table away too early, and what a walker then finds here must be no entry of use.
+ */
 #define KIND_STAMP (UINT64_C(0x5a) << 56)
 #define KIND_CANARY (UINT64_C(0xca) << 56)
 #define KIND_MASK (UINT64_C(0xff) << 56)
 #define ID_MASK (UINT64_C(0xffffff) << 32)
 #define GENERATION_MASK (UINT64_C(0xffffff) << 8)
-#define OWNER 0xffu /* in place of a CPU: written when the frame was stamped */
+#define CPU_MAX 0x7fu
+#define OWNER CPU_MAX /* in place of a CPU: written when the frame was stamped */
 
 /* Enough canaries that CPUs seldom share one, few enough to examine on every free. */
 #define CANARIES_MAX 8u
@@ -193,7 +197,7 @@ unsigned oracle_words(void)
 
 static uint64_t word_of(uint64_t kind, uint32_t id, uint32_t generation, unsigned cpu)
 {
-    return kind | (uint64_t)id << 32 | (uint64_t)(generation & 0xffffff) << 8 | cpu;
+    return kind | (uint64_t)id << 32 | (uint64_t)(generation & 0xffffff) << 8 | (cpu & CPU_MAX) << 1;
 }
 
 uint64_t oracle_stamp(struct oracle_page *page, struct ktlb_u64 *words)

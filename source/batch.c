@@ -81,14 +81,6 @@ static void squeeze(struct ktlb_batch *batch, struct ktlb_op op)
     }
 }
 
-static bool well_formed(struct ktlb_op op)
-{
-    if (op.shift < KTLB_PAGE_SHIFT || op.shift >= 64 || (op.flags & ~KTLB_OP_FLAGS) || op.zero != 0 || op.count == 0)
-        return false;
-    return op.count == KTLB_ALL ||
-           (!(op.va & ((UINT64_C(1) << op.shift) - 1)) && op.count - 1 <= (UINT64_MAX - op.va) >> op.shift);
-}
-
 void ktlb_batch_add(struct ktlb_batch *batch, struct ktlb_op op)
 {
     struct ktlb_request *request = &batch->request;
@@ -96,7 +88,7 @@ void ktlb_batch_add(struct ktlb_batch *batch, struct ktlb_op op)
     KTLB_ASSERT(batch->state == KTLB_BATCH_OPEN, "a batch takes ops after init and before dispatch");
     if (op.count == 0 && op.flags == 0)
         return;
-    KTLB_ASSERT(well_formed(op), "an op comes from ktlb_op_range(), ktlb_op_all() or ktlb_op_join()");
+    KTLB_ASSERT(ktlb_op_well_formed(op, KTLB_PAGE_SHIFT), "an op comes from ktlb_op_range(), ktlb_op_all() or ktlb_op_join()");
     KTLB_ASSERT(!(op.flags & KTLB_GLOBAL) || request->space == &ktlb_kernel, "global entries are ktlb_kernel's");
     request->flags = request->count ? ktlb_op_join_flags(request->flags, op.flags) : op.flags;
     if (request->count == 1 && request->op[0].count == KTLB_ALL)
@@ -229,6 +221,8 @@ void ktlb_batch_dispatch(struct ktlb_batch *batch)
     self = ktlb_cpu_enter(&irq);
     batch->initiator = self->number;
     limit(self, batch);
+    if (request->flags & KTLB_EXEC)
+        ktlb_arch_sync_code();
     /* Release [G]: who reads this generation, or a later one, also sees the page-table changes it stands for. */
     request->generation = ktlb_rmw_add_release(&request->space->generation, 1) + 1;
     ktlb_fence_seq_cst(); /* [F1], pairs with [F2] in switch_begin and lazy_leave, [F3] in online; and publishes the request */

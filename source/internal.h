@@ -120,6 +120,8 @@ void ktlb_event_record(const struct ktlb_event *event);
 
 /* The flags of two ops taken together: each flag asks for more, but KTLB_GLOBAL, which asks for less. */
 unsigned ktlb_op_join_flags(unsigned a, unsigned b);
+/* Whether @op is one that op.c makes, and not empty. @shift_min: log2 of the smallest stride. */
+bool ktlb_op_well_formed(struct ktlb_op op, unsigned shift_min);
 
 /* ---- batch.c ---- */
 

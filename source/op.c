@@ -13,6 +13,14 @@ unsigned ktlb_op_join_flags(unsigned a, unsigned b)
     return ((a | b) & ~(unsigned)KTLB_GLOBAL) | (a & b & KTLB_GLOBAL);
 }
 
+bool ktlb_op_well_formed(struct ktlb_op op, unsigned shift_min)
+{
+    if (op.shift < shift_min || op.shift >= 64 || (op.flags & ~KTLB_OP_FLAGS) || op.zero != 0 || op.count == 0)
+        return false;
+    return op.count == KTLB_ALL ||
+           (!(op.va & ((UINT64_C(1) << op.shift) - 1)) && op.count - 1 <= (UINT64_MAX - op.va) >> op.shift);
+}
+
 struct ktlb_op ktlb_op_all(unsigned flags)
 {
     KTLB_ASSERT(!(flags & ~(unsigned)KTLB_OP_FLAGS), "an op has only the flags of enum ktlb_op_flag");

@@ -1,25 +1,43 @@
-# The test kernel: one ELF file that QEMU's -kernel and any multiboot loader start.
+# The test kernel: one ELF file, and beside it what this architecture's boot loaders want instead, if they do.
 #
 # Included by the top-level Makefile. Offers $(TESTKERNEL) and $(TESTKERNEL_ISO), and the targets testkernel and iso.
-# CPUS_MAX=N: room for so many CPUs. KERNEL_EXTRA: flags for one build, say -DKTLB_FLUSH_MAX=1.
+# ARCH: a folder beside common/, whose arch.mk says what is its own. CPUS_MAX=N: room for so many CPUs.
+# KERNEL_EXTRA: flags for one build, say -DKTLB_FLUSH_MAX=1.
 BUILD ?= build
+ARCH ?= x86_64
 CPUS_MAX ?= 64
-TESTKERNEL = $(BUILD)/testkernel/x86_64/ktlb.elf
-TESTKERNEL_ISO = $(BUILD)/testkernel/x86_64/ktlb.iso
+KERNEL_ARCHES = $(patsubst testkernel/%/arch.mk,%,$(wildcard testkernel/*/arch.mk))
+ifeq ($(filter $(ARCH),$(KERNEL_ARCHES)),)
+$(error ARCH=$(ARCH): there is no such test kernel; known are: $(KERNEL_ARCHES))
+endif
+include testkernel/$(ARCH)/arch.mk
 
-KERNEL_DIR = $(BUILD)/testkernel/x86_64
+KERNEL_DIR = $(BUILD)/testkernel/$(ARCH)
+TESTKERNEL = $(KERNEL_DIR)/ktlb.elf
+TESTKERNEL_ISO = $(KERNEL_DIR)/ktlb.iso
+
+# Debian's names of the tools for another machine than this one; clang is one compiler for all.
+KERNEL_TRIPLE = $(ARCH)-linux-gnu
+KERNEL_FOREIGN := $(filter-out $(shell uname -m),$(ARCH))
+KERNEL_TOOL = $(KERNEL_FOREIGN:%=$(KERNEL_TRIPLE)-)
+KERNEL_PACKAGE = $(subst _,-,$(KERNEL_FOREIGN:%=-$(KERNEL_TRIPLE)))
+KERNEL_CLANG = $(findstring clang,$(CC))
+KERNEL_CC = $(if $(KERNEL_CLANG),$(CC) --target=$(KERNEL_TRIPLE),$(KERNEL_TOOL)$(CC))
+KERNEL_CC_SETUP = $(if $(KERNEL_CLANG),clang:$(CC),gcc$(KERNEL_PACKAGE):$(KERNEL_TOOL)$(CC))
+KERNEL_LD_SETUP = binutils$(KERNEL_PACKAGE):$(KERNEL_TOOL)ld
+
 KERNEL_LIBRARY = $(wildcard source/*.c source/protocol/*.c)
 # What the kernel runs once it is up: whatever defines scenarios_run().
 KERNEL_WORK ?= $(wildcard scenarios/*.c) traces/trace.c
-KERNEL_SOURCES = $(wildcard testkernel/common/*.c testkernel/x86_64/*.c) $(KERNEL_LIBRARY) $(KERNEL_WORK)
-KERNEL_OBJECTS = $(KERNEL_SOURCES:%.c=$(KERNEL_DIR)/%.o) $(KERNEL_DIR)/testkernel/x86_64/boot.o
+KERNEL_SOURCES = $(wildcard testkernel/common/*.c testkernel/$(ARCH)/*.c) $(KERNEL_LIBRARY) $(KERNEL_WORK)
+KERNEL_OBJECTS = $(KERNEL_SOURCES:%.c=$(KERNEL_DIR)/%.o) $(KERNEL_DIR)/testkernel/$(ARCH)/boot.o
 
-# No floating point, no red zone (interrupts run on the same stack), and frame pointers for reports.
-KERNEL_CFLAGS = -std=c11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
-    -fno-stack-protector -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fcf-protection=none \
-    -Wall -Wextra -Wconversion -Werror -I. -Iinclude -Isource \
+# Frame pointers are for reports. The architecture's own flags keep floating point out, and a red zone: interrupts run
+# on the same stack.
+KERNEL_CFLAGS = -std=c11 -O2 -g -ffreestanding -fno-pic -fno-pie -fno-stack-protector -fno-omit-frame-pointer \
+    -fno-asynchronous-unwind-tables -Wall -Wextra -Wconversion -Werror -I. -Iinclude -Isource \
     -DKTLB_CONFIG_HEADER='"testkernel/common/config.h"' -DKTLB_CPUS_MAX=$(CPUS_MAX) \
-    -DKTLB_X86_64_INSTRUCTIONS_HEADER='"testkernel/x86_64/instructions.h"' $(KERNEL_EXTRA)
+    $(KERNEL_ARCH_CFLAGS) $(KERNEL_EXTRA)
 
 .PHONY: testkernel iso
 testkernel: $(TESTKERNEL)
@@ -27,32 +45,36 @@ iso: $(TESTKERNEL_ISO)
 
 $(KERNEL_DIR)/%.o: %.c $(KERNEL_DIR)/flags
 	@mkdir -p $(@D)
-	@tools/setup gcc:$(CC)
-	@$(CC) $(KERNEL_CFLAGS) -MMD -MP -c $< -o $@
+	@tools/setup $(KERNEL_CC_SETUP)
+	@$(KERNEL_CC) $(KERNEL_CFLAGS) -MMD -MP -c $< -o $@
 
 # A loop that fills memory must not become a call of memset, least of all in memset.
 $(KERNEL_DIR)/testkernel/common/string.o: KERNEL_CFLAGS += -fno-builtin \
-    $(shell $(CC) -fno-tree-loop-distribute-patterns -E -x c /dev/null >/dev/null 2>&1 && echo -fno-tree-loop-distribute-patterns)
+    $(if $(KERNEL_CLANG),,-fno-tree-loop-distribute-patterns)
 
-$(KERNEL_DIR)/testkernel/x86_64/boot.o: testkernel/x86_64/boot.S testkernel/x86_64/layout.h
+$(KERNEL_DIR)/%/boot.o: %/boot.S %/layout.h
 	@mkdir -p $(@D)
-	@$(CC) -g -c $< -o $@
+	@tools/setup $(KERNEL_CC_SETUP)
+	@$(KERNEL_CC) $(KERNEL_ARCH_ASFLAGS) -g -c $< -o $@
 
-$(KERNEL_DIR)/link.ld: testkernel/x86_64/link.ld testkernel/x86_64/layout.h
+$(KERNEL_DIR)/link.ld: testkernel/$(ARCH)/link.ld testkernel/$(ARCH)/layout.h
 	@mkdir -p $(@D)
-	@$(CC) -E -P -x c -Itestkernel/x86_64 $< -o $@
+	@tools/setup $(KERNEL_CC_SETUP)
+	@$(KERNEL_CC) -E -P -x c -Itestkernel/$(ARCH) $< -o $@
 
 # What the objects were built with: another compiler or other options build them anew.
 $(KERNEL_DIR)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(subst ','\'',$(KERNEL_CFLAGS))' | cmp -s - $@ || echo '$(CC) $(subst ','\'',$(KERNEL_CFLAGS))' >$@
+	@echo '$(KERNEL_CC) $(subst ','\'',$(KERNEL_CFLAGS))' >$@.new
+	@cmp -s $@.new $@ || cp $@.new $@
 .PHONY: FORCE
 
 $(TESTKERNEL): $(KERNEL_OBJECTS) $(KERNEL_DIR)/link.ld
-	@tools/setup binutils:ld
-	@ld -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments -T $(KERNEL_DIR)/link.ld \
-	    $(KERNEL_OBJECTS) -o $@
-	@echo "ktlb: $$(cat $(KERNEL_LIBRARY) | wc -l) lines of C in source/, $$(size -t \
+	@tools/setup $(KERNEL_LD_SETUP)
+	@$(KERNEL_TOOL)ld -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments \
+	    -T $(KERNEL_DIR)/link.ld $(KERNEL_OBJECTS) -o $@
+	$(KERNEL_IMAGE)
+	@echo "ktlb: $$(cat $(KERNEL_LIBRARY) | wc -l) lines of C in source/, $$($(KERNEL_TOOL)size -t \
 	    $(KERNEL_LIBRARY:%.c=$(KERNEL_DIR)/%.o) | awk 'END { print $$1 }') bytes of text"
 
 $(TESTKERNEL_ISO): $(TESTKERNEL) tools/iso

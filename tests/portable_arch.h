@@ -17,6 +17,7 @@ void ktlb_arch_flush_space(void);
 void ktlb_arch_flush_machine(void);
 void ktlb_arch_flush_range(struct ktlb_op op);
 unsigned ktlb_arch_pte_obliges(uint64_t old_pte, uint64_t new_pte, unsigned shift);
+void ktlb_arch_sync_code(void);
 void ktlb_arch_relax(void);
 uint64_t ktlb_arch_cycles(void);
 

@@ -1,12 +1,22 @@
 # Tests on the host: the library under cmocka with a recorded machine, and the option matrix.
 
-HOST_TESTS := op batch cpu protocol mailbox scoreboard doorbell broadcast misuse x86_64 pte ring stats event
+HOST_TESTS := op batch cpu protocol mailbox scoreboard doorbell broadcast misuse x86_64 x86_64_invlpgb pte ring stats event apic guest
 # Without the ring a CPU that is behind takes other ways: all of what steps through them runs both ways.
 HOST_TEST_PROGRAMS := $(HOST_TESTS:%=$(BUILD)/tests/test_%) \
 	$(patsubst %,$(BUILD)/tests/test_%-no-ring,batch cpu protocol mailbox scoreboard doorbell broadcast)
 HOST_TEST_FLAGS := -std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all \
-	-Iinclude -Isource -Itests/host -DKTLB_CONFIG_HEADER='"fake_config.h"' \
+	-I. -Iinclude -Isource -Itests/host -DKTLB_CONFIG_HEADER='"fake_config.h"' \
 	-DKTLB_X86_64_INSTRUCTIONS_HEADER='"fake_instructions.h"' -MMD -MP
+
+# As many CPUs as an xAPIC can name.
+$(BUILD)/tests/test_apic: HOST_TEST_FLAGS += -DKTLB_CPUS_MAX=255
+
+# The layers of other architectures, by what they would execute: the library above them, a recorder below.
+ARCH_TESTS := aarch64 aarch64_pte riscv64 riscv64_pte
+ARCH_TEST_PROGRAMS := $(ARCH_TESTS:%=$(BUILD)/tests/arch/test_%)
+ARCH_OF = $(firstword $(subst _, ,$*))
+ARCH_TEST_FLAGS = $(HOST_TEST_FLAGS) -DKTLB_ARCH_HEADER='"ktlb/arch/$(ARCH_OF).h"' \
+	-DKTLB_AARCH64_INSTRUCTIONS_HEADER='"record_aarch64.h"' -DKTLB_RISCV64_INSTRUCTIONS_HEADER='"record_riscv64.h"'
 
 .PHONY: setup-host test-host test-options
 
@@ -21,10 +31,17 @@ $(BUILD)/tests/test_%-no-ring: tests/host/test_%.c tests/host/fake.c $(wildcard 
 	@mkdir -p $(@D)
 	@gcc $(HOST_TEST_FLAGS) -DKTLB_SPACE_RING=0 $(filter %.c,$^) -lcmocka -o $@
 
--include $(wildcard $(BUILD)/tests/*.d)
+$(BUILD)/tests/arch/test_%: tests/host/test_%.c tests/host/record.c $(wildcard source/*.c source/protocol/*.c) | setup-host
+	@mkdir -p $(@D)
+	@gcc $(ARCH_TEST_FLAGS) $(filter %.c,$^) -lcmocka -o $@
+
+HOST_TEST_PROGRAMS += $(BUILD)/tests/test_devicetree
+$(BUILD)/tests/test_devicetree: testkernel/common/devicetree.c
+
+-include $(wildcard $(BUILD)/tests/*.d $(BUILD)/tests/arch/*.d)
 
 # Each program is a cmocka group; its own report stays visible where something failed.
-test-host: $(HOST_TEST_PROGRAMS)
+test-host: $(HOST_TEST_PROGRAMS) $(ARCH_TEST_PROGRAMS)
 	@passed=0; failed=0; for test in $^; do \
 	    $$test >$$test.log 2>&1; status=$$?; \
 	    ok=$$(grep -c '       OK' $$test.log); bad=$$(grep -c '^\[  FAILED  \] [a-z]' $$test.log); \
@@ -34,17 +51,26 @@ test-host: $(HOST_TEST_PROGRAMS)
 	done; echo "$$passed passed, $$failed failed"; [ $$failed -eq 0 ]
 
 test-options: | setup-host
+	@tools/setup gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc gcc-riscv64-linux-gnu:riscv64-linux-gnu-gcc
 	@tests/options-matrix $(BUILD)/tests/options
 
 .PHONY: setup-emulators test-kernel test
 
 setup-emulators:
 	@tools/setup gcc:gcc binutils:ld qemu-system-x86:qemu-system-x86_64 bochs:bochs xorriso:xorriso mtools:mformat \
-	    grub-common:grub-mkrescue grub-pc-bin:/usr/lib/grub/i386-pc/boot.img
+	    grub-common:grub-mkrescue grub-pc-bin:/usr/lib/grub/i386-pc/boot.img qemu-system-arm:qemu-system-aarch64 \
+	    gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc binutils-aarch64-linux-gnu:aarch64-linux-gnu-ld \
+	    qemu-system-misc:qemu-system-riscv64 gcc-riscv64-linux-gnu:riscv64-linux-gnu-gcc
 
-test-kernel: $(TESTKERNEL) $(TESTKERNEL_ISO)
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/impatient KERNEL_EXTRA=-DKTLB_STALL_SPINS=64 testkernel >/dev/null
-	@tests/kernel-matrix $(TESTKERNEL) $(TESTKERNEL_ISO) $(TESTKERNEL:$(BUILD)/%=$(BUILD)/impatient/%) $(BUILD)/tests/kernel
+# Every architecture, or the one that ARCH= names.
+KERNEL_TESTED := $(if $(filter file,$(origin ARCH)),$(KERNEL_ARCHES),$(ARCH))
+test-kernel:
+	@for arch in $(KERNEL_TESTED); do \
+	    $(MAKE) --no-print-directory ARCH=$$arch testkernel $$([ $$arch != x86_64 ] || echo iso) || exit 1; done
+	@[ -z "$(filter x86_64,$(KERNEL_TESTED))" ] || { $(MAKE) --no-print-directory ARCH=x86_64 BUILD=$(BUILD)/impatient \
+	    KERNEL_EXTRA=-DKTLB_STALL_SPINS=64 testkernel >/dev/null && mkdir -p $(BUILD)/testkernel/x86_64-impatient && \
+	    cp $(BUILD)/impatient/testkernel/x86_64/ktlb.elf $(BUILD)/testkernel/x86_64-impatient/; }
+	@tests/kernel-matrix $(BUILD)/testkernel $(BUILD)/tests/kernel $(KERNEL_TESTED)
 
 # Everything, each part whatever became of the others; then one sum.
 TEST_PARTS := test-host test-options test-traces litmus explorer-check test-kernel

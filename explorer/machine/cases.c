@@ -7,6 +7,7 @@
  */
 #include "cases.h"
 
+#include "ktlb/guest.h"
 #include "machine.h"
 
 #define PAGE_SIZE (UINT64_C(1) << PAGE_BITS)
@@ -147,6 +148,7 @@ static void second_in_two_was_in_one(void)
     load_on(1, two);
 }
 
+
 /* ---- the second CPU ---- */
 
 static void just_there(void)
@@ -218,6 +220,12 @@ static void goes_away(void)
 static void comes_back_and_goes_again(void)
 {
     machine_offline();
+    machine_online(true);
+    machine_offline();
+}
+
+static void comes_and_goes(void)
+{
     machine_online(true);
     machine_offline();
 }
@@ -541,6 +549,47 @@ static void three_in_one(void)
         load_on(cpu, one);
 }
 
+static void only_second_is_there(void)
+{
+    fresh(3);
+    for (unsigned cpu = 0; cpu < 3; cpu += 2) {
+        hardware_setup_cpu = cpu;
+        machine_offline();
+    }
+    hardware_setup_cpu = 0;
+}
+
+/* A request and no page: all there is to see is who reads it, and when. */
+static void ask_the_kernel(struct ktlb_batch *batch)
+{
+    ktlb_batch_init(batch, &ktlb_kernel);
+    ktlb_batch_add(batch, ktlb_op_range(KERNEL(0), PAGE_SIZE, PAGE_BITS, KTLB_GLOBAL));
+    ktlb_batch_dispatch(batch);
+}
+
+/* The third comes and leaves, and reads in between what the second has asked. The first, which waits for the answers, sees
+ * the third away before and after, and gives back what the request was in; the second writes there again. Relaxed: only
+ * what was given back tells it that nobody reads any more. */
+static void seen_away_twice(unsigned cpu)
+{
+    if (cpu == 2) {
+        comes_and_goes();
+    } else if (cpu == 1) {
+        ask_the_kernel(&batches[1][0]);
+        ktlb_store_release_u32(&handed_over, 1);
+        while (ktlb_load_relaxed_u32(&handed_over) == 1)
+            machine_relax();
+        ask_the_kernel(&batches[1][1]);
+    } else {
+        while (!ktlb_load_acquire_u32(&handed_over))
+            machine_relax();
+        while (!ktlb_batch_done(&batches[1][0]))
+            machine_relax();
+        finish(&batches[1][0]);
+        ktlb_store_relaxed_u32(&handed_over, 2);
+    }
+}
+
 /* strat9's race: two initiators, one target. */
 static void two_initiators_one_target(unsigned cpu)
 {
@@ -589,6 +638,132 @@ static void lazy_and_departing(unsigned cpu)
     }
 }
 
+/* ---- the guest accumulator ---- */
+
+/*
+ * A guest of one page in one frame. Its table entry is a word that its processor walks at any time it likes, and
+ * keeps what it found until an entry's registers say to drop it. It uses the frame, plainly, whenever it is inside
+ * and has a translation; the monitor writes to it, as plainly, once the library says that nobody can. So a use too
+ * late is a race.
+ */
+#define GUEST_PAGE UINT64_C(0x5000)
+static struct ktlb_vcpu vcpu;
+static struct ktlb_u32 guest_entry; /* 1: valid */
+static uint64_t guest_frame;
+static unsigned guest_passes;
+static struct ktlb_u32 guest_broadcast; /* of the one TLBI that reaches the sibling: 1 asked, 2 done with */
+
+static void guest_outside(void)
+{
+    machine_reset(2);
+    ktlb_vcpu_init(&vcpu, 0);
+    guest_entry.value = 1;
+    guest_frame = 0;
+    guest_passes = 2;
+    guest_broadcast.value = 2; /* there is no sibling */
+}
+
+/* The slot holds the very same from before. */
+static void guest_asked_before(void)
+{
+    guest_outside();
+    ktlb_vcpu_post(&vcpu, ktlb_op_range(GUEST_PAGE, PAGE_SIZE, PAGE_BITS, 0));
+}
+
+static void guest_with_sibling(void)
+{
+    guest_outside();
+    guest_passes = 3;
+    guest_broadcast.value = 0;
+}
+
+static bool guest_drops(struct ktlb_guest_registers registers)
+{
+    struct ktlb_guest_work work = ktlb_guest_decode(registers);
+
+    return work.kind == KTLB_GUEST_BROADCAST || GUEST_PAGE - work.va < (uint64_t)work.pages << KTLB_GUEST_PAGE_SHIFT;
+}
+
+/* TLBI and DSB: the sibling has dropped its translation and finished what it did through it. */
+static void guest_invalidates(void)
+{
+    uint32_t idle = 0;
+
+    ktlb_rmw_cas_acq_rel_u32(&guest_broadcast, &idle, 1);
+    while (ktlb_load_acquire_u32(&guest_broadcast) != 2) /* ended by the sibling */
+        ex_relax();
+}
+
+static void guest_uses(void)
+{
+    ex_check(guest_frame == 0, "P1: a guest uses a frame that was reused");
+}
+
+/* Is inside all the time. */
+static void guest_sibling(void)
+{
+    for (unsigned use = 0; use < 2 && ktlb_load_relaxed_u32(&guest_broadcast) == 0; use++)
+        guest_uses();
+    ktlb_store_release_u32(&guest_broadcast, 2);
+}
+
+static void guest_runs(void)
+{
+    bool cached = true; /* from before */
+
+    for (unsigned pass = 0; pass < guest_passes; pass++) {
+        if (guest_drops(ktlb_vcpu_enter(&vcpu))) {
+            guest_invalidates();
+            cached = false;
+        }
+        cached = cached || ktlb_load_relaxed_u32(&guest_entry);
+        if (cached)
+            guest_uses();
+        ktlb_vcpu_leave(&vcpu);
+    }
+}
+
+static uint64_t guest_unmap(void)
+{
+    ktlb_store_relaxed_u32(&guest_entry, 0);
+    ktlb_vcpu_post(&vcpu, ktlb_op_range(GUEST_PAGE, PAGE_SIZE, PAGE_BITS, 0));
+    return ktlb_vcpu_mark(&vcpu);
+}
+
+static void guest_left(unsigned cpu)
+{
+    uint64_t mark;
+
+    if (cpu == 1) {
+        guest_runs();
+        return;
+    }
+    mark = guest_unmap();
+    while (!ktlb_vcpu_left(&vcpu, mark)) /* ended by the vCPU, which comes out */
+        ex_relax();
+    guest_frame = 1;
+}
+
+static void guest_flushed(unsigned cpu)
+{
+    if (cpu == 2)
+        guest_sibling();
+    else if (cpu == 1)
+        guest_runs();
+    else if (ktlb_vcpu_flushed(&vcpu, guest_unmap()))
+        guest_frame = 1;
+}
+
+/* Two threads post; whoever comes first, neither's is lost. */
+static void guest_two_posts(unsigned cpu)
+{
+    if (cpu == 2) {
+        ktlb_vcpu_post(&vcpu, ktlb_op_range(GUEST_PAGE + PAGE_SIZE, PAGE_SIZE, PAGE_BITS, 0));
+        return;
+    }
+    guest_left(cpu);
+}
+
 /* ---- many at once, for random schedules ---- */
 
 static void four(void)
@@ -631,6 +806,11 @@ static void mixed(unsigned cpu)
     machine_idle();
 }
 
+#define GUEST_CASE(NAME, CPUS, SETUP, BODY, ABOUT)                                                 \
+    {                                                                                              \
+        .name = NAME, .about = ABOUT, .cpus = CPUS, .setup = SETUP, .body = BODY                   \
+    }
+
 #define CASE(NAME, CPUS, SETUP, BODY, ABOUT)                                                       \
     {                                                                                              \
         .name = NAME, .about = ABOUT, .cpus = CPUS, .setup = SETUP, .body = BODY,                  \
@@ -638,6 +818,10 @@ static void mixed(unsigned cpu)
     }
 
 const struct ex_case cases[] = {
+    GUEST_CASE("guest-left", 2, guest_outside, guest_left, "P1 P4: a vCPU goes in and out; who waits for it to be out"),
+    GUEST_CASE("guest-again", 2, guest_asked_before, guest_left, "P1: and its slot holds the same already"),
+    GUEST_CASE("guest-flushed", 3, guest_with_sibling, guest_flushed, "P1: has it flushed, for a sibling that never comes out"),
+    GUEST_CASE("guest-posts", 3, guest_outside, guest_two_posts, "P1: two threads post to it"),
     CASE("unmap", 2, both_in_one, unmap_one_just_there, "P1 P3: a page is unmapped and freed; the other CPU is in the space"),
     CASE("looks", 2, both_in_one, unmap_one_looks_around, "P1: the same, and the other CPU uses its pages"),
     CASE("switch-in", 2, second_in_neither, unmap_one_switches_in, "P4: the other CPU enters the space meanwhile"),
@@ -694,6 +878,7 @@ const struct ex_case cases[] = {
     CASE("three-initiators", 3, third_in_one, two_initiators_one_target, "P2: two initiators, one target"),
     CASE("three-switch", 3, third_in_one, two_initiators_and_a_switch, "P4: two initiators, a target that switches"),
     CASE("three-stranger", 3, three_in_one_and_strays, an_initiator_and_a_stranger, "P6: interrupts from nobody, after leaving"),
+    CASE("three-seen-away", 3, only_second_is_there, seen_away_twice, "P2: comes and leaves, seen away before and after"),
     CASE("three-lazy-offline", 3, three_in_one, lazy_and_departing, "P1 P2: a lazy and a departing target"),
     CASE("mixed", 4, four, mixed, "everything at once"),
 };

@@ -91,7 +91,10 @@ struct ktlb_batch {
     uint64_t waits_since;
     /* The protocol's own: what the batch holds of it, and what each target's answer is recognised by. */
     uint32_t line;
-    uint32_t ticket[KTLB_CPUS_MAX];
+    union {
+        uint32_t ticket[KTLB_CPUS_MAX];
+        uint64_t number; /* one for all */
+    };
 };
 
 enum ktlb_status {
@@ -161,8 +164,10 @@ void ktlb_batch_add(struct ktlb_batch *batch, struct ktlb_op op);
 /*
  * Add what replacing one page-table entry by another obliges to: nothing, where hardware cannot have cached the old
  * entry, or where the new one allows all that the old one did (a fault that finds the right granted already is the
- * host's to shrug off); else what the entry spans, with the flags that follow from the two. When in doubt, more.
- * @va: the first byte the entry spans. @shift: log2 of how many bytes it spans, table or not (x86: 12, 21, 30, 39, 48).
+ * host's to shrug off; on aarch64 and riscv64 only when it has said so, see fault_drops in struct ktlb_arch); else what
+ * the entry spans, with the flags that follow from the two. When in doubt, more.
+ * @va: the first byte the entry spans. @shift: log2 of how many bytes it spans, table or not (with pages of 4 KiB: 12, 21,
+ * 30, 39, 48).
  *
  * => @old_pte is what the atomic exchange that stored @new_pte returned. Hardware sets the accessed and dirty bits of
  *    an entry on its own: read earlier, they may be clear in @old_pte although it has been cached meanwhile.
@@ -193,6 +198,8 @@ bool ktlb_batch_done(struct ktlb_batch *batch);
  * (NULL if none), which are now the caller's. The batch is finished.
  * => After ktlb_batch_dispatch(), on the same CPU or another, with no lock held that a target may spin on with
  *    interrupts masked and without ktlb_poll().
+ * => Before 2^29 more requests to one of its targets (ten minutes, at a million a second): answers are compared in 32
+ *    bits or less, and one that is older may look as if it were still to come.
  */
 struct ktlb_node *ktlb_batch_sync(struct ktlb_batch *batch);
 

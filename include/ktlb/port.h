@@ -34,7 +34,7 @@ unsigned ktlb_port_cpu(void);
  * => The handler clears or acknowledges an interrupt that is a level or a flag (RISC-V's SSIP) before it calls
  *    ktlb_ipi(): cleared after, it would take a new one with it.
  * => A store made before the call must be visible to the targets before the interrupt arrives. Interrupt
- *    controllers differ in what they order; for x86 see ktlb_x86_fence_xapic() and ktlb_x86_fence_x2apic().
+ *    controllers differ in what they order; for x86 see ktlb_apic_send() in arch/x86_64_apic.h, which is also the fewest writes.
  * => Several interrupts to one target may merge into one. One that is lost is repaired only at the next stall.
  */
 void ktlb_port_ipi(const struct ktlb_cpuset *targets);

@@ -18,13 +18,15 @@ enum { REQUEST, WIDENED_SPACE, WIDENED_KERNEL, KINDS };
 struct board {
     struct ktlb_line line;
     struct ktlb_cpuset_shared targets;
-    KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_u32 asked[KINDS];
+    /* 64 bits do not wrap. 32 would do harm: a CPU that was no target for an hour may be so many requests behind that
+     * what it has not answered looks answered, or what it has not seen, seen. */
+    KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_u64 asked[KINDS];
 };
 
 /* Written by one CPU, read by initiators that wait for it. */
 struct answer {
-    KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_u32 served[KINDS];
-    uint32_t seen[KINDS]; /* the CPU's own: what it is through with; served follows */
+    KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_u64 served[KINDS];
+    uint64_t seen[KINDS]; /* the CPU's own: what it is through with; served follows */
     bool forgetting;      /* seen is ahead of served */
 };
 
@@ -48,42 +50,39 @@ void ktlb_broadcast_init(void *memory, unsigned cpus)
 /* ---- the initiator ---- */
 
 /* The line is ours. Its number has one writer, then. */
-static uint32_t announce(const struct ktlb_cpuset *targets)
+static uint64_t announce(const struct ktlb_cpuset *targets)
 {
-    uint32_t number = ktlb_load_relaxed_u32(&board->asked[REQUEST]) + 1;
+    uint64_t number = ktlb_load_relaxed(&board->asked[REQUEST]) + 1;
 
     /* Release, pairs with the acquire in is_target: a CPU that finds itself here before it sees the new number, being
      * late with the last one, finds the request complete as well. */
     for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++)
         ktlb_store_release(&board->targets.word[i], targets->word[i]);
-    ktlb_store_release_u32(&board->asked[REQUEST], number); /* pairs with the acquire in serve_kind and forget */
+    ktlb_store_release(&board->asked[REQUEST], number); /* pairs with the acquire in serve_kind and forget */
     return number;
 }
 
 void ktlb_broadcast_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct ktlb_cpuset *kick)
 {
     unsigned kind = batch->request.space == &ktlb_kernel ? WIDENED_KERNEL : WIDENED_SPACE;
-    uint32_t number;
 
     if (ktlb_line_take(&board->line, 1, 0, 1, &batch->request) != KTLB_LINE_NONE) {
         kind = REQUEST;
-        number = announce(&batch->waiting);
+        batch->number = announce(&batch->waiting);
     } else {
         /* Relaxed: the full fence [F1] is between the page-table changes and this. Pairs with the acquire in
          * serve_kind. */
-        number = ktlb_rmw_add_relaxed_u32(&board->asked[kind], 1) + 1;
+        batch->number = ktlb_rmw_add_relaxed(&board->asked[kind], 1) + 1;
         KTLB_COUNT(self, overflows, ktlb_cpuset_count(&batch->waiting));
     }
     batch->line = kind;
-    batch->ticket[0] = number; /* the same for all */
     *kick = batch->waiting;
 }
 
 bool ktlb_broadcast_acked(const struct ktlb_batch *batch, unsigned target)
 {
-    /* Acquire, pairs with the release in serve_kind: the invalidation happened before. By difference, which survives a
-     * wrap: only a batch 2^31 requests old could be misread, as not served. */
-    return (int32_t)(ktlb_load_acquire_u32(&answers[target].served[batch->line]) - batch->ticket[0]) >= 0;
+    /* Acquire, pairs with the release in serve_kind: the invalidation happened before. */
+    return ktlb_load_acquire(&answers[target].served[batch->line]) >= batch->number;
 }
 
 void ktlb_broadcast_finish(struct ktlb_batch *batch)
@@ -97,7 +96,7 @@ void ktlb_broadcast_finish(struct ktlb_batch *batch)
 bool ktlb_broadcast_pending(const struct ktlb_cpu *self)
 {
     for (unsigned kind = 0; kind < KINDS; kind++)
-        if (ktlb_load_relaxed_u32(&board->asked[kind]) != answers[self->number].seen[kind])
+        if (ktlb_load_relaxed(&board->asked[kind]) != answers[self->number].seen[kind])
             return true;
     return false;
 }
@@ -109,7 +108,7 @@ static bool is_target(const struct ktlb_cpu *self)
 
 static bool serve_kind(struct ktlb_cpu *self, struct answer *mine, unsigned kind)
 {
-    uint32_t asked = ktlb_load_acquire_u32(&board->asked[kind]);
+    uint64_t asked = ktlb_load_acquire(&board->asked[kind]);
     bool meant = true;
 
     if (asked == mine->seen[kind])
@@ -121,7 +120,7 @@ static bool serve_kind(struct ktlb_cpu *self, struct answer *mine, unsigned kind
     else
         meant = false; /* and the line may be changing: nobody waits for us */
     mine->seen[kind] = asked;
-    ktlb_store_release_u32(&mine->served[kind], asked);
+    ktlb_store_release(&mine->served[kind], asked);
     return meant;
 }
 
@@ -135,7 +134,7 @@ bool ktlb_broadcast_serve(struct ktlb_cpu *self)
          * answer, as this CPU touches nothing that is ever removed until ktlb_cpu_online() returns. */
         mine->forgetting = false;
         for (unsigned kind = 0; kind < KINDS; kind++)
-            ktlb_store_relaxed_u32(&mine->served[kind], mine->seen[kind]);
+            ktlb_store_relaxed(&mine->served[kind], mine->seen[kind]);
     }
     for (unsigned kind = KINDS; kind-- > 0;) /* what flushes most first */
         count += serve_kind(self, mine, kind);
@@ -149,7 +148,7 @@ void ktlb_broadcast_forget(struct ktlb_cpu *self)
 
     /* Acquire, pairs with the release in announce: the flush that follows walks tables that have the changes. */
     for (unsigned kind = 0; kind < KINDS; kind++)
-        mine->seen[kind] = ktlb_load_acquire_u32(&board->asked[kind]);
+        mine->seen[kind] = ktlb_load_acquire(&board->asked[kind]);
     mine->forgetting = true;
 }
 

@@ -30,6 +30,8 @@ struct boot {
     size_t module_size;
 };
 
+/* [@from, @to) is in use: leave the larger piece of the free memory without it. */
+void boot_memory_cut(struct boot *boot, uint64_t from, uint64_t to);
 /* => On the boot CPU, on a stack of its own, interrupts masked, translation on, arch_cpu_attach(&cpus[0]) done. */
 _Noreturn void kernel_main(const struct boot *boot);
 /* => On any other CPU, in the same state, its arch_cpu_attach() done. */
@@ -37,9 +39,11 @@ _Noreturn void kernel_cpu_main(void);
 
 /* What a CPU was doing when something interrupted it. */
 struct context {
-    uint64_t pc, sp, frame; /* frame: the frame pointer, two words {caller's frame, return address}; 0: none */
+    uint64_t pc, sp, frame; /* frame: the frame pointer; 0: none */
     bool masked;            /* interrupts were masked */
 };
+/* From where a frame pointer points to the two words {caller's frame pointer, return address}, in bytes. */
+extern const int64_t arch_frame_words;
 
 /* Called by the architecture's interrupt code, interrupts masked. */
 void kernel_tick(const struct context *context);         /* the timer armed by arch_timer_arm() */
@@ -83,8 +87,11 @@ enum arch_ipi { ARCH_IPI_KTLB /* ends in ktlb_ipi() */, ARCH_IPI_WAKE /* only en
 
 /* => Interrupts masked. Stores made before are visible to the targets before the interrupt arrives. */
 void arch_ipi(const struct ktlb_cpuset *targets, enum arch_ipi kind);
-/* => Interrupts masked. false: this machine has nothing that cannot be masked. */
-bool arch_nmi(unsigned cpu);
+/* The same by what cannot be masked; false: this machine has nothing of the kind. */
+bool arch_nmi(const struct ktlb_cpuset *targets);
+/* How many CPUs these have interrupted since boot, but for waking: counted where it is told to the interrupt controller,
+ * and how is printed. Zero with KTLB_STATS 0. */
+uint64_t arch_interrupted(void);
 
 unsigned long arch_irq_save(void);
 void arch_irq_restore(unsigned long state);

@@ -314,8 +314,24 @@ static void set_up_body(void *argument)
     arch_irq_restore(irq);
 }
 
+/* Interrupts that ktlb asked for since it was set up, and before that. */
+static uint64_t asked_now(void)
+{
+    struct ktlb_stats stats;
+    uint64_t asked = 0;
+
+    for (unsigned i = 0; i < cpus_count; i++) {
+        ktlb_stats_read(i, &stats);
+        asked += stats.interrupts + stats.interrupts_again;
+    }
+    return asked;
+}
+
+static uint64_t asked_before;
+
 void cpus_set_up(void (*set_up)(void))
 {
+    asked_before += asked_now();
     again.set_up = set_up;
     ktlb_store_relaxed_u32(&again.away, 0);
     ktlb_store_relaxed_u32(&again.done, 0);
@@ -366,9 +382,12 @@ void machine_online(bool honest)
 
 void machine_nmi(unsigned cpu)
 {
+    struct ktlb_cpuset target = {{0}};
     unsigned long irq = arch_irq_save();
 
-    arch_nmi(cpu);
+    ktlb_cpuset_add(&target, cpu);
+    if (arch_nmi(&target))
+        arch_cpu()->strays++;
     arch_irq_restore(irq);
 }
 
@@ -379,7 +398,20 @@ void machine_spurious(unsigned cpu)
 
     ktlb_cpuset_add(&target, cpu);
     arch_ipi(&target, ARCH_IPI_KTLB);
+    arch_cpu()->strays++;
     arch_irq_restore(irq);
+}
+
+bool cpus_sends_agree(void)
+{
+    uint64_t sent = arch_interrupted(), asked = asked_before + asked_now(), strays = 0;
+
+    for (unsigned i = 0; i < cpus_count; i++)
+        strays += cpus[i].strays;
+    if (!KTLB_STATS || sent == asked + strays)
+        return true;
+    console_print("not ok: but ktlb counted %lu, and %lu were strays\n", asked, strays);
+    return false;
 }
 
 /* ---- the port: what ktlb asks of its host ---- */
@@ -391,12 +423,10 @@ unsigned ktlb_port_cpu(void)
 
 void ktlb_port_ipi(const struct ktlb_cpuset *targets)
 {
-    if (!options.by_nmi) {
+    if (options.by_nmi)
+        arch_nmi(targets);
+    else
         arch_ipi(targets, ARCH_IPI_KTLB);
-        return;
-    }
-    KTLB_CPUSET_EACH(cpu, targets)
-        arch_nmi(cpu);
 }
 
 ktlb_irq ktlb_port_irq_save(void)

@@ -34,10 +34,15 @@ void kernel_refuse(const char *format, ...)
     kernel_exit(false);
 }
 
+static const uint64_t *frame_words(uint64_t frame)
+{
+    return (const uint64_t *)(uintptr_t)(frame + (uint64_t)arch_frame_words);
+}
+
 /* The place that this function was called from. */
 #define HERE                                                                                                           \
     {(uintptr_t)__builtin_return_address(0), (uintptr_t)__builtin_frame_address(0),                                    \
-     *(const uint64_t *)__builtin_frame_address(0), !arch_irq_enabled()}
+     frame_words((uintptr_t)__builtin_frame_address(0))[0], !arch_irq_enabled()}
 
 static void print_where(const struct context *at)
 {
@@ -45,7 +50,7 @@ static void print_where(const struct context *at)
 
     console_print("    at 0x%lx, interrupts %s\n", at->pc, at->masked ? "masked" : "on");
     for (unsigned i = 0; i < CALLERS_MAX; i++) {
-        const uint64_t *words = (const uint64_t *)(uintptr_t)frame;
+        const uint64_t *words = frame_words(frame);
 
         /* Frames grow upwards on one small stack; anything else is not a frame. */
         if (frame < at->sp || frame - at->sp > STACK_SIZE || frame % 8 || !words[1])
@@ -116,7 +121,10 @@ void kernel_die(const struct context *context, const char *what)
         console_print("    again with: seed=%lu\n", options.seed);
     print_cpu(self, context);
     for (unsigned i = 0; i < cpus_count; i++) {
-        if (&cpus[i] == self || !ktlb_load_acquire_u32(&cpus[i].started) || !arch_nmi(i))
+        struct ktlb_cpuset other = {{0}};
+
+        ktlb_cpuset_add(&other, i);
+        if (&cpus[i] == self || !ktlb_load_acquire_u32(&cpus[i].started) || !arch_nmi(&other))
             continue;
         /* Ended by the NMI, or by patience: some thousand turns of the emulator. */
         for (unsigned turn = 0; turn < 1u << 20 && !ktlb_load_acquire_u32(&cpus[i].caught); turn++)

@@ -27,6 +27,7 @@ struct cpu {
     struct ktlb_pointer doing;  /* const char *: for reports */
     struct ktlb_u64 progress;   /* raised whenever this CPU got something done */
     struct ktlb_u64 nmis;
+    uint64_t strays;            /* interrupts sent that ktlb knows nothing of, but for waking */
     bool busy;                  /* in a body */
     bool online;                /* for ktlb */
     uint64_t random, random_timer;
@@ -103,6 +104,8 @@ void cpus_set_up(void (*set_up)(void));
 extern const char cpu_idle_text[];
 void cpu_idle(void) __attribute__((noreturn));
 void cpu_ticks_begin(struct cpu *cpu);
+/* Say what was sent; whether it is what ktlb asked for. => On the first CPU, no body running. */
+bool cpus_sends_agree(void);
 /* Called at every access that a scenario makes: a busy CPU in a crowd halts now and then, where an interrupt finds it at
  * once; the host would come round to it much later. */
 void cpu_breathe(struct cpu *cpu);

@@ -120,6 +120,16 @@ static void library_set_up(void)
         kernel_refuse("ktlb_init, protocol=%s: %s", options.protocol, ktlb_status_text(status));
 }
 
+void boot_memory_cut(struct boot *boot, uint64_t from, uint64_t to)
+{
+    if (to <= boot->memory_start || from >= boot->memory_end)
+        return;
+    if (from > boot->memory_start && (to >= boot->memory_end || from - boot->memory_start > boot->memory_end - to))
+        boot->memory_end = from;
+    else
+        boot->memory_start = to;
+}
+
 /* Memory for the one protocol asked for, or for any. */
 static void library_init(void)
 {
@@ -240,5 +250,5 @@ void kernel_main(const struct boot *boot)
     cpu_ticks_begin(&cpus[0]);
     good = run_all(boot);
     print_events(good);
-    kernel_exit(good);
+    kernel_exit(cpus_sends_agree() && good);
 }

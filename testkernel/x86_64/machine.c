@@ -1,10 +1,10 @@
 /*
  * machine.c - this machine as a whole: from multiboot to the common code, its features, console and end.
  */
-#include "ktlb/arch/x86_64.h"
+#include "ktlb/arch/x86_64_apic.h"
 #include "x86.h"
 
-struct x86 x86 = {.want_pcid = -1, .want_apic = -1};
+struct x86 x86 = {.want_pcid = -1, .apic_mode = -1, .shorthand = true};
 
 /* ---- multiboot: what the boot loader says, all addresses physical ---- */
 
@@ -43,17 +43,6 @@ static void command_line_copy(char *to, const char *from)
         from = word;
     for (size_t i = 0; i + 1 < BOOT_COMMAND_LINE_SIZE && from[i]; i++)
         to[i] = from[i];
-}
-
-/* The larger piece of [@start, @end) that is left when [@from, @to) is taken out. */
-static void memory_cut(struct boot *boot, uint64_t from, uint64_t to)
-{
-    if (to <= boot->memory_start || from >= boot->memory_end)
-        return;
-    if (from > boot->memory_start && from - boot->memory_start > boot->memory_end - to)
-        boot->memory_end = from;
-    else
-        boot->memory_start = to;
 }
 
 static void memory_find(struct boot *boot, const struct multiboot *information)
@@ -120,7 +109,7 @@ void x86_main(uint32_t address)
         module = direct(information->modules);
         boot.module = direct(module->start);
         boot.module_size = module->end - module->start;
-        memory_cut(&boot, module->start, module->end);
+        boot_memory_cut(&boot, module->start, module->end);
     }
     kernel_main(&boot);
 }
@@ -130,6 +119,7 @@ void x86_cpu_main(struct cpu *cpu)
     traps_load(cpu->number);
     arch_cpu_attach(cpu);
     apic_enable();
+    send_join();
     paging_enable();
     kernel_cpu_main();
 }
@@ -150,16 +140,27 @@ struct cpu *arch_cpu(void)
 
 /* ---- the machine as found ---- */
 
-const char arch_option_names[] = "pcid=0|1 apic=x|x2 ";
+const char arch_option_names[] = "pcid=0|1 apic=x|flat|x2|cluster shorthand=0|1 ";
+
+static const char *const apic_modes[] = {[KTLB_XAPIC] = "x", [KTLB_XAPIC_FLAT] = "flat", [KTLB_X2APIC] = "x2",
+                                         [KTLB_X2APIC_CLUSTER] = "cluster"};
+
+static bool apic_option(const char *value)
+{
+    for (int mode = KTLB_XAPIC; mode <= KTLB_X2APIC_CLUSTER; mode++)
+        if (text_equal(value, apic_modes[mode]))
+            x86.apic_mode = mode;
+    return x86.apic_mode >= 0;
+}
 
 bool arch_option(const char *name, const char *value)
 {
     if (text_equal(name, "pcid") && (value[0] == '0' || value[0] == '1') && !value[1])
         x86.want_pcid = value[0] - '0';
-    else if (text_equal(name, "apic") && (text_equal(value, "x") || text_equal(value, "x2")))
-        x86.want_apic = value[1] ? 2 : 1;
+    else if (text_equal(name, "shorthand") && (value[0] == '0' || value[0] == '1') && !value[1])
+        x86.shorthand = value[0] - '0';
     else
-        return false;
+        return text_equal(name, "apic") && apic_option(value);
     return true;
 }
 
@@ -182,11 +183,12 @@ unsigned arch_cpus_find(unsigned limit)
 {
     cpus_found = 1;
     cpus_limit = limit;
-    apic_find();
     cpus[0].hardware = cpuid(1).ebx >> 24;
     if (!acpi_cpus(cpu_found))
         kernel_panic("no ACPI tables that name the CPUs");
+    send_find(cpus_found, cpus_found < limit ? cpus_found : limit);
     apic_enable();
+    send_join();
     apic_calibrate();
     return cpus_found;
 }

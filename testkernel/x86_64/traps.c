@@ -45,6 +45,8 @@ static struct x86_cpu {
 } x86_cpus[KTLB_CPUS_MAX];
 
 static struct gate gates[256];
+const int64_t arch_frame_words = 0;
+
 extern const char x86_stubs[], x86_load_access[], x86_store_access[], x86_access_failed[];
 void x86_trap(struct trap *trap);
 

@@ -37,7 +37,9 @@ struct x86 {
     bool qemu, bochs;
     bool pcid, invpcid, x2apic;  /* the CPU has it */
     bool use_pcid, use_x2apic;   /* and it is in use */
-    int want_pcid, want_apic;    /* options: -1 not given; pcid 0 or 1; apic 1 or 2 */
+    int want_pcid;               /* option: 0, 1, or -1: not given */
+    int apic_mode;               /* option, then what is in use: enum ktlb_apic_mode, or -1: not given */
+    bool shorthand;              /* option: one interrupt to all others may be one */
     uint64_t apic_base;          /* physical */
     uint64_t clock_per_ms, timer_per_ms;
 };
@@ -99,11 +101,13 @@ static inline void write_cr3(uint64_t value)
 bool acpi_cpus(void (*each)(uint32_t apic));
 
 /* apic.c */
-void apic_find(void);   /* which mode, on the first CPU */
-void apic_enable(void); /* on every CPU */
+void apic_enable(void); /* on every CPU, after send_find() */
 void apic_calibrate(void);
 void apic_eoi(void);
-uint32_t apic_number(void);
+
+/* send.c */
+void send_find(unsigned found, unsigned used); /* once: choose the mode; @used of the CPUs found are in cpus[] */
+void send_join(void);                          /* on every CPU, after apic_enable(): it can be sent to */
 
 /* traps.c */
 void traps_load(unsigned cpu); /* this CPU's GDT, TSS and IDT */

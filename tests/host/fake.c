@@ -8,6 +8,7 @@
 
 unsigned fake_cpu;
 bool fake_has_invpcid;
+bool fake_has_invlpgb;
 uint64_t fake_cr4;
 uint64_t fake_cr3[KTLB_CPUS_MAX];
 bool fake_interrupt[KTLB_CPUS_MAX];
@@ -163,7 +164,9 @@ uint64_t ktlb_x86_rdtsc(void)
 
 uint32_t ktlb_x86_cpuid_ebx(uint32_t leaf)
 {
-    return leaf == 7 && fake_has_invpcid ? 1u << 10 : 0;
+    if (leaf == 7)
+        return fake_has_invpcid ? 1u << 10 : 0;
+    return leaf == 0x80000008 && fake_has_invlpgb ? 1u << 3 : 0;
 }
 
 /* ---- driving it ---- */

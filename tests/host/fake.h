@@ -30,6 +30,7 @@ struct fake_event {
 
 extern unsigned fake_cpu;               /* which CPU runs now */
 extern bool fake_has_invpcid;           /* what CPUID says */
+extern bool fake_has_invlpgb;
 extern uint64_t fake_cr4;
 extern uint64_t fake_cr3[KTLB_CPUS_MAX];
 extern bool fake_interrupt[KTLB_CPUS_MAX]; /* pending */

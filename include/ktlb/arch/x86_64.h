@@ -11,7 +11,8 @@
  * - Everything at once is INVPCID type 2 or, without INVPCID, changing CR4.PGE there and back.
  * Instruction fetches follow data stores on this architecture, so KTLB_EXEC asks for nothing.
  *
- * This file is also a help for hosts: ktlb_x86_cr3() and the fences before an interrupt-controller write.
+ * This file is also a help for hosts: ktlb_x86_cr3() and the fences before an interrupt-controller write (for the
+ * writes themselves there is x86_64_apic.h).
  */
 #ifndef KTLB_ARCH_X86_64_H
 #define KTLB_ARCH_X86_64_H
@@ -101,6 +102,11 @@ KTLB_INLINE void ktlb_arch_flush_range(struct ktlb_op op)
 {
     for (uint32_t i = 0; i < op.count; i++)
         ktlb_x86_invlpg(op.va + ((uint64_t)i << op.shift));
+}
+
+/* Part of a dispatch with KTLB_EXEC: nothing, see above. */
+KTLB_INLINE void ktlb_arch_sync_code(void)
+{
 }
 
 KTLB_INLINE void ktlb_arch_relax(void)

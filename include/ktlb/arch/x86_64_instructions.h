@@ -57,6 +57,18 @@ KTLB_INLINE void ktlb_x86_write_cr4(uint64_t value)
     __asm__ volatile("mov %0, %%cr4" : : "r"(value) : "memory");
 }
 
+/* Begin to drop on all processors what the operands say (see x86_64_invlpgb.h). Spelt as bytes for old assemblers. */
+KTLB_INLINE void ktlb_x86_invlpgb(uint64_t rax, uint32_t ecx, uint32_t edx)
+{
+    __asm__ volatile(".byte 0x0f, 0x01, 0xfe" : : "a"(rax), "c"(ecx), "d"(edx) : "memory");
+}
+
+/* Wait until what this processor's INVLPGBs have begun is done everywhere. */
+KTLB_INLINE void ktlb_x86_tlbsync(void)
+{
+    __asm__ volatile(".byte 0x0f, 0x01, 0xff" : : : "memory");
+}
+
 KTLB_INLINE void ktlb_x86_mfence(void)
 {
     __asm__ volatile("mfence" : : : "memory");
@@ -86,18 +98,52 @@ KTLB_INLINE uint64_t ktlb_x86_rdtsc(void)
     return (uint64_t)high << 32 | low;
 }
 
+KTLB_INLINE uint64_t ktlb_x86_rdmsr(uint32_t index)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(index) : "memory");
+    return (uint64_t)high << 32 | low;
+}
+
+/* A write to an x2APIC's command register does not wait for earlier stores. */
+KTLB_INLINE void ktlb_x86_wrmsr(uint32_t index, uint64_t value)
+{
+    __asm__ volatile("wrmsr" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+/* Registers of a device in memory, uncached. */
+KTLB_INLINE uint32_t ktlb_x86_mmio_read(const volatile uint32_t *at)
+{
+    return *at;
+}
+
+KTLB_INLINE void ktlb_x86_mmio_write(volatile uint32_t *at, uint32_t value)
+{
+    *at = value;
+}
+
 /* EBX of CPUID @leaf, subleaf 0; 0 where the processor has no such leaf. */
 KTLB_INLINE uint32_t ktlb_x86_cpuid_ebx(uint32_t leaf)
 {
-    uint32_t a = 0, b, c = 0, d;
+    uint32_t a = leaf & 0x80000000, b, c = 0, d;
 
-    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d)); /* the last leaf of that kind */
     if (a < leaf)
         return 0;
     a = leaf;
     c = 0;
     __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
     return b;
+}
+
+/* EDX of CPUID @leaf, which the processor has. */
+KTLB_INLINE uint32_t ktlb_x86_cpuid_edx(uint32_t leaf)
+{
+    uint32_t a = leaf, b, c = 0, d;
+
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    return d;
 }
 
 #endif

@@ -171,6 +171,18 @@ KTLB_INLINE uint64_t ktlb_rmw_exchange_acq_rel(struct ktlb_u64 *word, uint64_t v
     return __atomic_exchange_n(&word->value, value, __ATOMIC_ACQ_REL);
 }
 
+KTLB_INLINE bool ktlb_rmw_cas_relaxed(struct ktlb_u64 *word, uint64_t *expected, uint64_t value)
+{
+    return __atomic_compare_exchange_n(&word->value, expected, value, false, __ATOMIC_RELAXED,
+                                       __ATOMIC_RELAXED);
+}
+
+KTLB_INLINE bool ktlb_rmw_cas_release(struct ktlb_u64 *word, uint64_t *expected, uint64_t value)
+{
+    return __atomic_compare_exchange_n(&word->value, expected, value, false, __ATOMIC_RELEASE,
+                                       __ATOMIC_RELAXED);
+}
+
 KTLB_INLINE bool ktlb_rmw_cas_acquire(struct ktlb_u64 *word, uint64_t *expected, uint64_t value)
 {
     return __atomic_compare_exchange_n(&word->value, expected, value, false, __ATOMIC_ACQUIRE,

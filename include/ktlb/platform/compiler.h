@@ -26,14 +26,22 @@
 /* The index of the lowest set bit. @word is not 0. */
 KTLB_INLINE unsigned ktlb_lowest_bit(unsigned long long word)
 {
+#if defined(__riscv) && !defined(__riscv_zbb)
+    /* Without the instruction the builtin is a call into a library we do not have. The bit alone, and each of its index's. */
+    word &= 0 - word;
+    return (unsigned)((word & 0xaaaaaaaaaaaaaaaa) != 0) | (unsigned)((word & 0xcccccccccccccccc) != 0) << 1 |
+           (unsigned)((word & 0xf0f0f0f0f0f0f0f0) != 0) << 2 | (unsigned)((word & 0xff00ff00ff00ff00) != 0) << 3 |
+           (unsigned)((word & 0xffff0000ffff0000) != 0) << 4 | (unsigned)((word & 0xffffffff00000000) != 0) << 5;
+#else
     return (unsigned)__builtin_ctzll(word);
+#endif
 }
 
 KTLB_INLINE unsigned ktlb_count_bits(unsigned long long word)
 {
     unsigned count = 0;
 
-    /* Not __builtin_popcountll: without the instruction it is a call into a library we do not have. */
+    /* Not __builtin_popcountll, for the same reason. */
     for (; word; word &= word - 1)
         count++;
     return count;
