@@ -195,7 +195,7 @@ static void remember(const struct ktlb_request *request)
 #if KTLB_SPACE_RING
     struct ktlb_op op = request->op[0];
 
-    if (request->space == &ktlb_kernel)
+    if (request->space == &ktlb_kernel || KTLB_BY_HARDWARE)
         return;
     for (uint32_t i = 1; i < request->count; i++)
         op = ktlb_op_join(op, request->op[i], KTLB_FLUSH_MAX);
@@ -231,7 +231,8 @@ void ktlb_batch_dispatch(struct ktlb_batch *batch)
     KTLB_EVENT(self, DISPATCH, request->space_id, request->generation, ktlb_request_strides(request));
     post_to_targets(self, batch);
     remember(request); /* after posting: the targets need not wait for it, and who finds it missing drops the space */
-    ktlb_cpu_execute(self, request); /* while the others do */
+    if (!KTLB_BY_HARDWARE || !batch->posted) /* a broadcast has reached this CPU as well */
+        ktlb_cpu_execute(self, request); /* while the others do */
     ktlb_cpu_leave(self, irq);
 }
 

@@ -71,6 +71,14 @@ static void cpu_init(struct ktlb_cpu *cpu, unsigned number)
     *cpu = (struct ktlb_cpu){.number = number, .loaded = &ktlb_kernel, .slot = KTLB_SLOT_NONE};
 }
 
+/* By broadcast, each CPU may keep two tags for itself while the others change hands: see asid.c. */
+static bool asids_fit(const struct ktlb_config *config, const struct ktlb_protocol *protocol)
+{
+    if (protocol == &ktlb_hardware)
+        return config->asids == 0 || (config->asids > 2 * config->cpus && config->asids <= UINT16_MAX);
+    return config->asids != 1 && config->asids <= KTLB_ASIDS_MAX;
+}
+
 enum ktlb_status ktlb_init(const struct ktlb_config *config)
 {
     const struct ktlb_protocol *protocol = protocol_named(config->protocol);
@@ -83,11 +91,14 @@ enum ktlb_status ktlb_init(const struct ktlb_config *config)
         return KTLB_BAD_MEMORY;
     if (config->memory_size < ktlb_memory_size(config))
         return KTLB_SMALL_MEMORY;
-    if (config->asids == 1 || config->asids > KTLB_ASIDS_MAX || !ktlb_arch_can_tag(config->asids))
+    if (!asids_fit(config, protocol) || !ktlb_arch_can_tag(config->asids))
         return KTLB_BAD_ASIDS;
 
     KTLB_ASSERT(ktlb_space_set_empty(&ktlb_kernel.active), "every CPU is offline when the library is set up");
     ktlb_arch_init();
+    if (protocol == &ktlb_hardware && !ktlb_arch_broadcasts())
+        return KTLB_NO_BROADCAST;
+
     ktlb_machine.cpus = config->cpus;
     ktlb_machine.asids = config->asids;
     ktlb_machine.everyone = config->everyone;
@@ -108,13 +119,16 @@ const char *ktlb_status_text(enum ktlb_status status)
     case KTLB_BAD_CPUS:
         return "cpus must be 1 to KTLB_CPUS_MAX: raise the option or lower the number";
     case KTLB_BAD_ASIDS:
-        return "asids must be 0 or 2 to KTLB_ASIDS_MAX, and tagging enabled on the CPU first (x86: CR4.PCIDE)";
+        return "asids must be 0 or 2 to KTLB_ASIDS_MAX, by the protocol hardware more than two for each CPU, and tagging "
+               "enabled on the CPU first (x86: CR4.PCIDE)";
     case KTLB_BAD_MEMORY:
         return "memory must not be NULL and must be aligned to KTLB_CACHE_LINE";
     case KTLB_SMALL_MEMORY:
         return "memory_size is too small: ask ktlb_memory_size() with the same configuration";
     case KTLB_BAD_PROTOCOL:
         return "no protocol of that name: see ktlb_config.protocol";
+    case KTLB_NO_BROADCAST:
+        return "this machine does not broadcast invalidations: take another protocol than hardware";
     }
     return "not a status of ktlb";
 }
@@ -184,7 +198,7 @@ static void forget_other_slots(struct ktlb_cpu *self)
 
 /* ---- executing ---- */
 
-static void flush_machine(struct ktlb_cpu *self)
+void ktlb_cpu_flush_machine(struct ktlb_cpu *self)
 {
     ktlb_arch_flush_machine();
     KTLB_COUNT(self, machine_flushes, 1);
@@ -291,7 +305,7 @@ static void execute_ops(struct ktlb_cpu *self, const struct ktlb_request *reques
             ktlb_arch_flush_range(request->op[i]);
             KTLB_COUNT(self, strides, request->op[i].count);
         } else if (request->space == &ktlb_kernel) {
-            flush_machine(self); /* global entries, and those of every tag */
+            ktlb_cpu_flush_machine(self); /* global entries, and those of every tag */
         } else {
             flush_space(self);
         }
@@ -314,9 +328,11 @@ void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request)
     struct ktlb_slot *slot = &self->slots[self->slot];
 
     KTLB_EVENT(self, EXECUTE, request->space_id, request->generation, ktlb_request_strides(request));
-    if (KTLB_UNLIKELY(self->next != NULL)) {
+    if (KTLB_BY_HARDWARE) {
+        ktlb_hardware_execute(request);
+    } else if (KTLB_UNLIKELY(self->next != NULL)) {
         /* Either root may be loaded by now, and the next may be about to be loaded without a flush. */
-        flush_machine(self);
+        ktlb_cpu_flush_machine(self);
         note_if_held(self, request);
         KTLB_COUNT(self, in_switch, 1);
     } else if (request->space == &ktlb_kernel) {
@@ -338,8 +354,8 @@ void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request)
 void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel)
 {
     KTLB_EVENT(self, WIDENED, kernel ? ktlb_kernel.id : 0, 0, kernel);
-    if (kernel || self->next) {
-        flush_machine(self);
+    if (kernel || self->next || KTLB_BY_HARDWARE) {
+        ktlb_cpu_flush_machine(self);
         KTLB_COUNT(self, in_switch, self->next != NULL);
     } else if (self->slot != KTLB_SLOT_NONE) {
         catch_up(self, true);
@@ -467,6 +483,15 @@ struct ktlb_load ktlb_switch_begin(struct ktlb_space *next)
     if (next == &ktlb_kernel)
         goto out; /* always a member, and its own tag is always flushed */
 
+    if (KTLB_BY_HARDWARE) {
+        if (ktlb_machine.asids)
+            load = (struct ktlb_load){ktlb_asid_load(self, next), false};
+        if (!ktlb_space_has(&next->active, self->number)) {
+            ktlb_space_join(&next->active, self->number); /* [J] */
+            ktlb_arch_fence_walks(load.asid); /* [F2]: an initiator that missed this CPU has its changes seen by its walks */
+        }
+        goto out;
+    }
     ktlb_space_join(&next->active, self->number); /* [J] */
     ktlb_fence_seq_cst();                         /* [F2], pairs with [F1] in dispatch: see space.c */
     generation = ktlb_load_acquire(&next->generation); /* [A], pairs with [G]: see catch_up */
@@ -480,16 +505,24 @@ struct ktlb_load ktlb_switch_begin(struct ktlb_space *next)
     /* From here on the slot says what will be true after the load and switch_end. Until then nobody asks it. */
     slot->space_id = next->id;
     slot_reset(slot, generation);
-    KTLB_COUNT(self, switch_clean, !load.flush);
 out:
+    KTLB_COUNT(self, switch_clean, !load.flush);
     KTLB_EVENT(self, SWITCH, next->id, ktlb_load_relaxed(&next->generation), load.flush);
     ktlb_cpu_leave(self, irq);
     return load;
 }
 
+/* By broadcast, what a CPU holds under a space's tag outlives its leaving, and it remains a target; lazy or not. */
+static bool stays(void)
+{
+    return KTLB_BY_HARDWARE && ktlb_machine.asids;
+}
+
 /* The CPU is done with @space, however it held it. */
 static void leave(struct ktlb_cpu *self, struct ktlb_space *space)
 {
+    if (stays())
+        return;
     ktlb_space_leave(&space->active, self->number);
     if (self->lazy)
         ktlb_space_leave(&space->lazy, self->number);
@@ -506,6 +539,8 @@ void ktlb_switch_end(void)
     self->loaded = self->next;
     self->slot = self->next_slot;
     self->next = NULL;
+    if (stays())
+        ktlb_asid_loaded(self);
     if (previous != self->loaded && previous != &ktlb_kernel)
         leave(self, previous);
     else if (self->lazy && previous != &ktlb_kernel)
@@ -526,7 +561,7 @@ void ktlb_lazy_enter(void)
     KTLB_ASSERT(!self->lazy, "ktlb_lazy_leave() before the next ktlb_lazy_enter()");
     self->lazy = true;
     KTLB_COUNT(self, lazy_periods, 1);
-    if (self->loaded != &ktlb_kernel) {
+    if (self->loaded != &ktlb_kernel && !KTLB_BY_HARDWARE) {
         /* In this order: an initiator that misses the CPU in the active set then finds it in the lazy one, by the
          * release of the second [L] and the acquire of dispatch, which reads the sets in the same order. */
         ktlb_space_join(&self->loaded->lazy, self->number);
@@ -544,7 +579,7 @@ void ktlb_lazy_leave(void)
 
     KTLB_ASSERT(!self->next, "no laziness between ktlb_switch_begin() and ktlb_switch_end()");
     KTLB_ASSERT(self->lazy, "ktlb_lazy_enter() before ktlb_lazy_leave()");
-    if (space != &ktlb_kernel) {
+    if (space != &ktlb_kernel && !KTLB_BY_HARDWARE) {
         ktlb_space_join(&space->active, self->number); /* [J] */
         ktlb_fence_seq_cst();                          /* [F2], pairs with [F1] in dispatch: see space.c */
         KTLB_COUNT(self, lazy_clean, ktlb_load_relaxed(&space->generation) == self->slots[self->slot].clean);
@@ -576,7 +611,7 @@ void ktlb_cpu_online(void)
     KTLB_PROTOCOL_FUNCTION(forget)(self);
     /* After joining and after looking at what is posted, so that whatever refills an entry from here on reads tables
      * that have the changes of everyone who will not wait, or whose request is acknowledged unread. */
-    flush_machine(self);
+    ktlb_cpu_flush_machine(self);
     KTLB_PROTOCOL_FUNCTION(serve)(self);
     ktlb_cpu_leave(self, irq);
 }

@@ -135,16 +135,32 @@ struct ktlb_cpu *ktlb_cpu_self(void);
  * whatever a section does to its CPU's state, an NMI finds it whole. Sections do not nest and wait for no one. */
 struct ktlb_cpu *ktlb_cpu_enter(ktlb_irq *irq);
 void ktlb_cpu_leave(struct ktlb_cpu *self, ktlb_irq irq);
+void ktlb_cpu_flush_machine(struct ktlb_cpu *self);
 /* Execute a request of this or another CPU here. => Interrupts masked. */
 void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request);
 /* Execute whatever was asked of this CPU and lost its details: for the kernel's half, or for any space. */
 void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel);
+
+/* ---- asid.c: tags that mean the same on every CPU, for the protocol hardware ---- */
+
+size_t ktlb_asid_memory_size(unsigned cpus);
+void ktlb_asid_init(void *memory, unsigned cpus);
+/* The tag to load @space with, on this CPU, which is between switch_begin and _end until the second. => A section. */
+uint16_t ktlb_asid_load(struct ktlb_cpu *self, struct ktlb_space *space);
+void ktlb_asid_loaded(struct ktlb_cpu *self);
+/* The tag under which entries of @space are, on any CPU that may use them. */
+uint64_t ktlb_asid_of(const struct ktlb_space *space);
+
+/* Execute a request here alone, under the tag of its space, loaded or not. => Interrupts masked. */
+void ktlb_hardware_execute(const struct ktlb_request *request);
 
 /* ---- space.c ---- */
 
 void ktlb_space_join(struct ktlb_cpuset_shared *set, unsigned cpu);
 void ktlb_space_leave(struct ktlb_cpuset_shared *set, unsigned cpu);
 bool ktlb_space_set_empty(const struct ktlb_cpuset_shared *set);
+bool ktlb_space_has(const struct ktlb_cpuset_shared *set, unsigned cpu);
+void ktlb_space_nobody(struct ktlb_cpuset_shared *set);
 /* Remember that dispatch @generation invalidated @op / what it was; false: it is not there any more, or not yet. */
 void ktlb_space_remember(struct ktlb_space *space, uint64_t generation, struct ktlb_op op);
 bool ktlb_space_recall(const struct ktlb_space *space, uint64_t generation, struct ktlb_op *op);

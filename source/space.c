@@ -14,10 +14,15 @@ struct ktlb_space ktlb_kernel = {.id = 1};
 /* Names given to spaces so far; the kernel's is 1. 64 bits do not wrap. */
 static struct ktlb_u64 last_id = {1};
 
-static void set_clear(struct ktlb_cpuset_shared *set)
+void ktlb_space_nobody(struct ktlb_cpuset_shared *set)
 {
     for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++)
         ktlb_store_relaxed(&set->word[i], 0);
+}
+
+bool ktlb_space_has(const struct ktlb_cpuset_shared *set, unsigned cpu)
+{
+    return ktlb_load_relaxed(&set->word[cpu / 64]) >> (cpu % 64) & 1;
 }
 
 bool ktlb_space_set_empty(const struct ktlb_cpuset_shared *set)
@@ -33,8 +38,9 @@ void ktlb_space_init(struct ktlb_space *space)
     KTLB_ASSERT(space != &ktlb_kernel, "the kernel's space is not initialised by the host");
     ktlb_store_relaxed(&space->generation, 0);
     space->id = ktlb_rmw_add_relaxed(&last_id, 1) + 1;
-    set_clear(&space->active);
-    set_clear(&space->lazy);
+    ktlb_store_relaxed(&space->tag, 0);
+    ktlb_space_nobody(&space->active);
+    ktlb_space_nobody(&space->lazy);
 #if KTLB_SPACE_RING
     for (unsigned i = 0; i < KTLB_SPACE_RING; i++)
         ktlb_store_relaxed(&space->recent[i].generation, 0);
@@ -44,7 +50,7 @@ void ktlb_space_init(struct ktlb_space *space)
 void ktlb_space_fini(struct ktlb_space *space)
 {
     KTLB_ASSERT(space != &ktlb_kernel, "the kernel's space is not freed");
-    KTLB_ASSERT(ktlb_space_set_empty(&space->active), "a space is freed only when no CPU has it loaded");
+    KTLB_ASSERT(ktlb_space_set_empty(&space->active) || KTLB_BY_HARDWARE, "a space is freed only when no CPU has it loaded");
     KTLB_ASSERT(ktlb_space_set_empty(&space->lazy), "a space is freed only when no CPU has it loaded lazily");
     space->id = 0; /* a batch on it from here on is caught by ktlb_batch_init() */
 }

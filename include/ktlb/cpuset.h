@@ -67,6 +67,16 @@ KTLB_INLINE unsigned ktlb_cpuset_next(const struct ktlb_cpuset *set, unsigned cp
     return KTLB_CPUS_MAX;
 }
 
+/* What is in *@set, word by word. */
+KTLB_INLINE struct ktlb_cpuset ktlb_cpuset_read(const struct ktlb_cpuset_shared *set)
+{
+    struct ktlb_cpuset copy;
+
+    for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++)
+        copy.word[i] = ktlb_load_relaxed(&set->word[i]);
+    return copy;
+}
+
 /* Every member of *@set in rising order. The member at hand may be removed in the body. */
 #define KTLB_CPUSET_EACH(cpu, set)                                                                 \
     for (unsigned cpu = ktlb_cpuset_next(set, 0); cpu < KTLB_CPUS_MAX; cpu = ktlb_cpuset_next(set, cpu + 1))

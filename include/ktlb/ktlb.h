@@ -46,6 +46,8 @@ struct ktlb_space {
     KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_u64 generation;
     /* Never given twice, so that what a CPU remembers of a dead space cannot be taken for this one. */
     uint64_t id;
+    /* Under which its entries are known on every CPU, and since which round: by the protocol hardware only. */
+    struct ktlb_u64 tag;
     /* Who may be using it; who has its root loaded but promises not to use it. */
     struct ktlb_cpuset_shared active;
     struct ktlb_cpuset_shared lazy;
@@ -104,12 +106,14 @@ enum ktlb_status {
     KTLB_BAD_MEMORY,    /* memory is NULL or not aligned to KTLB_CACHE_LINE */
     KTLB_SMALL_MEMORY,  /* memory_size is less than ktlb_memory_size() of this configuration */
     KTLB_BAD_PROTOCOL,  /* no protocol of that name */
+    KTLB_NO_BROADCAST,  /* the protocol is hardware, and the machine does not broadcast */
 };
 
 struct ktlb_config {
     unsigned cpus;        /* CPU numbers run from 0 to cpus - 1 */
-    unsigned asids;       /* tagged spaces a CPU keeps, 2 to KTLB_ASIDS_MAX; 0: entries carry no tag (no PCID) */
-    const char *protocol; /* "doorbell", "mailbox", "scoreboard", "broadcast"; NULL: the first */
+    unsigned asids;       /* tagged spaces a CPU keeps, 2 to KTLB_ASIDS_MAX; 0: entries carry no tag (no PCID). By
+                           * hardware: tags of the machine, more than 2 * cpus, to 65535, as many as an ASID has values */
+    const char *protocol; /* "doorbell", "mailbox", "scoreboard", "broadcast", "hardware"; NULL: the first */
     void *memory;         /* aligned to KTLB_CACHE_LINE, the library's until it is set up again, given to no one else */
     size_t memory_size;   /* bytes */
     bool everyone;        /* for comparisons only: every online CPU is a target of every batch, as in kernels that do not

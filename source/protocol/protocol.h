@@ -74,12 +74,15 @@ struct ktlb_protocol {
         .forget = ktlb_##p##_forget,                                                               \
     }
 
-/* Every protocol, the default first: all that a new one has to be added to (and, to be bound, to config.h). */
-#define KTLB_PROTOCOLS_EACH(X)                                                                     \
+/* The protocols that tell each target, the default first: all that a new one has to be added to (and, to be bound, to
+ * config.h). */
+#define KTLB_PROTOCOLS_SOFTWARE(X)                                                                 \
     X(doorbell)                                                                                    \
     X(mailbox)                                                                                     \
     X(scoreboard)                                                                                  \
     X(broadcast)
+/* All of them. */
+#define KTLB_PROTOCOLS_EACH(X) KTLB_PROTOCOLS_SOFTWARE(X) X(hardware)
 
 KTLB_PROTOCOLS_EACH(KTLB_PROTOCOL_DECLARE)
 
@@ -87,8 +90,11 @@ KTLB_PROTOCOLS_EACH(KTLB_PROTOCOL_DECLARE)
 #define KTLB_PROTOCOL_FUNCTION(function) KTLB_PROTOCOL_PASTE(ktlb_, KTLB_PROTOCOL, _##function)
 #define KTLB_PROTOCOL_PASTE(a, b, c) KTLB_PROTOCOL_PASTE_AGAIN(a, b, c)
 #define KTLB_PROTOCOL_PASTE_AGAIN(a, b, c) a##b##c
+#define KTLB_BY_HARDWARE (&KTLB_PROTOCOL_PASTE(ktlb_, KTLB_PROTOCOL, ) == &ktlb_hardware)
 #else
 #define KTLB_PROTOCOL_FUNCTION(function) ktlb_machine.protocol->function
+/* Whether the machine invalidates for all CPUs. Then the core keeps no slots, and spaces have tags (asid.c). */
+#define KTLB_BY_HARDWARE (ktlb_machine.protocol == &ktlb_hardware)
 #endif
 
 /* ---- request lines, for the protocols that copy requests into lines of their own: line.c ---- */

@@ -169,6 +169,24 @@ uint32_t ktlb_x86_cpuid_ebx(uint32_t leaf)
     return leaf == 0x80000008 && fake_has_invlpgb ? 1u << 3 : 0;
 }
 
+/* Weak: a test that is about these records them itself. */
+__attribute__((weak)) void ktlb_x86_invlpgb(uint64_t rax, uint32_t ecx, uint32_t edx)
+{
+    (void)ecx, (void)edx;
+    log_event(FAKE_INVLPGB, rax);
+}
+
+__attribute__((weak)) void ktlb_x86_tlbsync(void)
+{
+    log_event(FAKE_TLBSYNC, 0);
+}
+
+__attribute__((weak)) uint32_t ktlb_x86_cpuid_edx(uint32_t leaf)
+{
+    (void)leaf;
+    return 7;
+}
+
 /* ---- driving it ---- */
 
 void fake_boot(unsigned cpus, unsigned asids)

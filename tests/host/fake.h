@@ -20,7 +20,7 @@
 #include "internal.h"
 #include "ktlb/arch/x86_64.h"
 
-enum fake_kind { FAKE_INVLPG, FAKE_INVPCID, FAKE_CR3, FAKE_CR4, FAKE_MFENCE, FAKE_LFENCE, FAKE_BARRIER };
+enum fake_kind { FAKE_INVLPG, FAKE_INVPCID, FAKE_CR3, FAKE_CR4, FAKE_MFENCE, FAKE_LFENCE, FAKE_INVLPGB, FAKE_TLBSYNC, FAKE_BARRIER };
 
 struct fake_event {
     unsigned cpu;
@@ -70,7 +70,7 @@ struct ktlb_event fake_event(unsigned cpu, uint64_t *from, enum ktlb_event_what 
 extern const char *fake_protocol;
 #define FAKE_RUN(tests)                                                                      \
     do {                                                                                           \
-        static const char *const protocols[] = {KTLB_PROTOCOLS_EACH(FAKE_PROTOCOL_NAME)};          \
+        static const char *const protocols[] = {KTLB_PROTOCOLS_SOFTWARE(FAKE_PROTOCOL_NAME)};         \
         int failed = 0;                                                                            \
                                                                                                    \
         for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]); i++) {                    \

@@ -21,7 +21,6 @@ uint64_t ktlb_x86_rdmsr(uint32_t index);
 void ktlb_x86_wrmsr(uint32_t index, uint64_t value);
 uint32_t ktlb_x86_mmio_read(const volatile uint32_t *at);
 void ktlb_x86_mmio_write(volatile uint32_t *at, uint32_t value);
-/* Only test_x86_64_invlpgb.c has these. */
 void ktlb_x86_invlpgb(uint64_t rax, uint32_t ecx, uint32_t edx);
 void ktlb_x86_tlbsync(void);
 uint32_t ktlb_x86_cpuid_edx(uint32_t leaf);

@@ -51,6 +51,14 @@ KTLB_INLINE void ktlb_riscv64_write_satp(uint64_t value)
     record("satp", 1, fake_satp, 0);
 }
 
+KTLB_INLINE int64_t ktlb_riscv64_ecall(uint64_t extension, uint64_t function, uint64_t a, uint64_t b, uint64_t c,
+                                       uint64_t d, uint64_t e)
+{
+    (void)extension, (void)c, (void)d, (void)e;
+    record(function == 0 ? "ecall_fence_i" : function == 1 ? "ecall_fence" : "ecall_fence_asid", 2, a, b);
+    return 0;
+}
+
 KTLB_INLINE uint64_t ktlb_riscv64_read_time(void)
 {
     return fake_time;

@@ -192,7 +192,8 @@ static void a_fault_for_nothing(void **state)
 
 static void broadcast_one(struct ktlb_op op, uint64_t asid)
 {
-    ktlb_aarch64_broadcast(&op, 1, asid);
+    ktlb_arch_broadcast(NULL, &op, 1, asid);
+    ktlb_arch_broadcast_wait(op.flags);
 }
 
 static void what_all_hear(void **state)
@@ -200,7 +201,8 @@ static void what_all_hear(void **state)
     struct ktlb_op two[2] = {ktlb_op_range(0x5000, 0x1000, 12, 0), ktlb_op_range(0x9000, 0x1000, 12, KTLB_TABLES)};
 
     (void)state;
-    ktlb_aarch64_broadcast(two, 2, 0xabcd);
+    ktlb_arch_broadcast(NULL, two, 2, 0xabcd);
+    ktlb_arch_broadcast_wait(two[0].flags | two[1].flags);
     ASSERT_RECORDED("dsb_ishst vale1is:abcd000000000005 vae1is:abcd000000000009 dsb_ish isb");
     broadcast_one(two[0], KTLB_AARCH64_EVERY_ASID);
     ASSERT_RECORDED("dsb_ishst vaale1is:5 dsb_ish isb");
@@ -299,7 +301,7 @@ static void loading_a_root(void **state)
     ktlb_aarch64_load_root(0x40005000, (struct ktlb_load){9, true});
     ASSERT_RECORDED("ttbr0:9000040005000 isb dsb_nsh aside1:9000000000000 dsb_nsh isb");
     ktlb_aarch64_load_root(0x40005000, (struct ktlb_load){0, true});
-    ASSERT_RECORDED("ttbr0:40005000 isb dsb_nsh aside1:0 dsb_nsh isb");
+    ASSERT_RECORDED("dsb_nsh aside1:0 dsb_nsh isb ttbr0:40005000 isb");
     ktlb_aarch64_fence_sgi();
     ASSERT_RECORDED("dsb_ishst");
 }

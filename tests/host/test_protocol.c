@@ -354,7 +354,7 @@ static void everyone_is_asked_if_so_configured(void **state)
  * believe what it remembered of a space. */
 static void set_up_again_differently(void **state)
 {
-    static const char *const names[] = {KTLB_PROTOCOLS_EACH(FAKE_PROTOCOL_NAME)};
+    static const char *const names[] = {KTLB_PROTOCOLS_SOFTWARE(FAKE_PROTOCOL_NAME)};
     struct ktlb_batch batch;
 
     (void)state;
@@ -375,7 +375,8 @@ static void set_up_again_differently(void **state)
         assert_true(ktlb_batch_done(&batch));
         assert_true(dropped(2, 100 + i));
     }
-    assert_null(ktlb_protocol_name(sizeof(names) / sizeof(names[0])));
+    assert_string_equal(ktlb_protocol_name(sizeof(names) / sizeof(names[0])), "hardware");
+    assert_null(ktlb_protocol_name(sizeof(names) / sizeof(names[0]) + 1));
 }
 
 int main(void)

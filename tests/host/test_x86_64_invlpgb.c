@@ -26,6 +26,13 @@ uint32_t ktlb_x86_cpuid_edx(uint32_t leaf)
     return cpuid_edx;
 }
 
+static void broadcast(const struct ktlb_op *op, unsigned count)
+{
+    ktlb_arch.invlpgb_pages = 8;
+    ktlb_arch_broadcast(NULL, op, count, 3);
+    ktlb_arch_broadcast_wait(0);
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -71,11 +78,15 @@ static void what_the_processor_says(void **state)
     (void)state;
     cpuid_edx = 0xabcd0007;
     fake_has_invlpgb = false;
-    assert_int_equal(ktlb_x86_invlpgb_pages(), 0);
+    ktlb_arch_init();
+    assert_int_equal(ktlb_arch.invlpgb_pages, 0);
     fake_has_invlpgb = true;
-    assert_int_equal(ktlb_x86_invlpgb_pages(), 8);
+    ktlb_arch_init();
+    assert_int_equal(ktlb_arch.invlpgb_pages, 8);
     cpuid_edx = 0xffff;
-    assert_int_equal(ktlb_x86_invlpgb_pages(), 0x10000);
+    ktlb_arch_init();
+    assert_int_equal(ktlb_arch.invlpgb_pages, 0x10000);
+    fake_has_invlpgb = false;
 }
 
 static void a_run_in_pieces(void **state)
@@ -83,7 +94,7 @@ static void a_run_in_pieces(void **state)
     struct ktlb_op op = ktlb_op_range(0x5000, 10 << 12, 12, 0);
 
     (void)state;
-    ktlb_x86_broadcast(&op, 1, 3, 8);
+    broadcast(&op, 1);
     assert_int_equal(begun, 2);
     assert_registers(did[0], 0x5000 | 16 | 2 | 1, 7, 3 << 16);
     assert_registers(did[1], 0xd000 | 16 | 2 | 1, 1, 3 << 16);
@@ -96,7 +107,7 @@ static void strides(void **state)
                             ktlb_op_range(UINT64_C(1) << 30, UINT64_C(2) << 30, 30, 0)};
 
     (void)state;
-    ktlb_x86_broadcast(op, 2, 3, 8);
+    broadcast(op, 2);
     assert_int_equal(begun, 3);
     assert_registers(did[0], UINT64_C(3) << 21 | 16 | 2 | 1, 0x80000001, 3 << 16);
     assert_registers(did[1], UINT64_C(1) << 30 | 16 | 2 | 1, 0, 3 << 16);
@@ -110,7 +121,7 @@ static void the_whole(void **state)
                             ktlb_op_all(KTLB_GLOBAL)};
 
     (void)state;
-    ktlb_x86_broadcast(op, 3, 3, 8);
+    broadcast(op, 3);
     assert_int_equal(begun, 3);
     assert_registers(did[0], 2, 0, 3 << 16);
     assert_registers(did[1], 2, 0, 3 << 16);
@@ -118,7 +129,7 @@ static void the_whole(void **state)
     assert_int_equal(waited, 1);
     begun = waited = 0;
     op[1].count--;
-    ktlb_x86_broadcast(op + 1, 1, 3, 8);
+    broadcast(op + 1, 1);
     assert_int_equal(begun, KTLB_FLUSH_MAX);
 }
 

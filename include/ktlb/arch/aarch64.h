@@ -263,19 +263,29 @@ KTLB_INLINE uint64_t ktlb_arch_cycles(void)
 
 /* ---- for who broadcasts ---- */
 
-/*
- * Drop the @count ops at @op on all CPUs of the Inner Shareable domain, under @asid or KTLB_AARCH64_EVERY_ASID, and
- * wait until no access is made through what they dropped; with the errata above as far as @ktlb_arch says. An @asid
- * means the same on all CPUs, which those that ktlb_switch_begin() hands out do not. Other CPUs get no ISB by this.
- * => Interrupts masked: a DSB on another CPU completes nothing of what this one began.
- */
-KTLB_INLINE void ktlb_aarch64_broadcast(const struct ktlb_op *op, unsigned count, uint64_t asid)
-{
-    unsigned flags = 0;
+#define KTLB_ARCH_EVERY_ASID KTLB_AARCH64_EVERY_ASID
 
+/* Whether the machine invalidates for all CPUs / and has an erratum for which they are interrupted nevertheless. */
+KTLB_INLINE bool ktlb_arch_broadcasts(void)
+{
+    return true;
+}
+
+KTLB_INLINE bool ktlb_arch_broadcast_interrupts(void)
+{
+    return ktlb_arch.interrupt;
+}
+
+/*
+ * Begin to drop the @count ops at @op on all CPUs of the Inner Shareable domain, @targets and this one among them, under
+ * @asid, which means the same on all of them, or KTLB_ARCH_EVERY_ASID. => Interrupts masked.
+ */
+KTLB_INLINE void ktlb_arch_broadcast(const struct ktlb_cpuset *targets, const struct ktlb_op *op, unsigned count,
+                                     uint64_t asid)
+{
+    (void)targets;
     ktlb_aarch64_dsb_ishst();
     for (unsigned i = 0; i < count; i++) {
-        flags |= op[i].flags;
         if (!ktlb_aarch64_is_whole(op[i]))
             ktlb_aarch64_issue(op[i], asid, KTLB_AARCH64_SHARED);
         else if ((op[i].flags & KTLB_GLOBAL) || asid == KTLB_AARCH64_EVERY_ASID)
@@ -283,6 +293,15 @@ KTLB_INLINE void ktlb_aarch64_broadcast(const struct ktlb_op *op, unsigned count
         else
             ktlb_aarch64_tlbi_aside1is(asid << KTLB_AARCH64_ASID_SHIFT);
     }
+}
+
+/*
+ * No access is made any more, anywhere, through what this CPU began to drop; with the errata above as far as @ktlb_arch
+ * says. @flags: of the ops together. Other CPUs get no ISB by this.
+ * => On the CPU that began: a DSB on another completes nothing of it.
+ */
+KTLB_INLINE void ktlb_arch_broadcast_wait(unsigned flags)
+{
     ktlb_aarch64_dsb_ish();
     if (ktlb_arch.repeat) { /* any TLBI, once for all: the entries are gone, what goes through them is not done */
         ktlb_aarch64_tlbi_vale1is(0);
@@ -293,6 +312,27 @@ KTLB_INLINE void ktlb_aarch64_broadcast(const struct ktlb_op *op, unsigned count
         ktlb_aarch64_dsb_ish();
     }
     ktlb_aarch64_isb();
+}
+
+/* Drop @op here alone, under @asid, loaded or not, or KTLB_ARCH_EVERY_ASID. => Interrupts masked. */
+KTLB_INLINE void ktlb_arch_flush_asid(struct ktlb_op op, uint64_t asid)
+{
+    ktlb_aarch64_dsb_nsh();
+    if (!ktlb_aarch64_is_whole(op))
+        ktlb_aarch64_issue(op, asid, 0);
+    else if ((op.flags & KTLB_GLOBAL) || asid == KTLB_AARCH64_EVERY_ASID)
+        ktlb_aarch64_tlbi_vmalle1();
+    else
+        ktlb_aarch64_tlbi_aside1(asid << KTLB_AARCH64_ASID_SHIFT);
+    ktlb_aarch64_dsb_nsh();
+    ktlb_aarch64_isb();
+}
+
+/* A full fence between CPUs that orders what this one walks as well, under @asid. */
+KTLB_INLINE void ktlb_arch_fence_walks(uint64_t asid)
+{
+    (void)asid;
+    ktlb_aarch64_dsb_ish();
 }
 
 /* ---- for hosts ---- */
@@ -312,13 +352,21 @@ KTLB_INLINE uint64_t ktlb_aarch64_ttbr0(uint64_t root, struct ktlb_load load)
     return root | (uint64_t)load.asid << KTLB_AARCH64_ASID_SHIFT;
 }
 
-/* Load TTBR0_EL1 with the root table at physical @root, as ktlb_switch_begin() said. Flushed after the load: before, a
- * walk of the old root could fill the tag again where both have the same. => Between begin and end: no user address. */
+/*
+ * Load TTBR0_EL1 with the root table at physical @root, as ktlb_switch_begin() said. A tag that is not loaded is flushed
+ * before it is: what it holds may lead into tables that are gone, and once it is loaded a walk may follow. The loaded
+ * one is flushed after: before, a walk of the old root could fill it again, and all it holds is of the old space, for
+ * which this CPU still answers. => Between begin and end: no user address.
+ */
 KTLB_INLINE void ktlb_aarch64_load_root(uint64_t root, struct ktlb_load load)
 {
+    bool loaded = ktlb_aarch64_loaded_asid() == load.asid;
+
+    if (load.flush && !loaded)
+        ktlb_arch_flush_asid(ktlb_op_all(0), load.asid);
     ktlb_aarch64_write_ttbr0(ktlb_aarch64_ttbr0(root, load));
     ktlb_aarch64_isb();
-    if (load.flush)
+    if (load.flush && loaded)
         ktlb_arch_flush_space();
 }
 

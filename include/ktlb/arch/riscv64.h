@@ -42,6 +42,8 @@ struct ktlb_arch {
     /* Where a fault finds the access allowed by now, the host's handler calls ktlb_riscv64_drop_here() before it
      * returns. */
     bool fault_drops;
+    /* The firmware's number of each hart, by CPU: for the protocol hardware. NULL: it is not to fence for us. */
+    const uint64_t *hart_of;
 };
 extern struct ktlb_arch ktlb_arch;
 
@@ -190,13 +192,23 @@ KTLB_INLINE uint64_t ktlb_riscv64_satp(unsigned mode, uint64_t root, struct ktlb
     return (uint64_t)mode << 60 | (uint64_t)load.asid << KTLB_RISCV64_SATP_ASID_SHIFT | root >> 12;
 }
 
-/* Load satp as ktlb_switch_begin() said. Flushed after the load: before, a walk of the old root could fill the tag
- * again where both have the same. => As between begin and end: no user address. */
+/*
+ * Load satp as ktlb_switch_begin() said. A tag that is not loaded is flushed before it is: what it holds may lead into
+ * tables that are gone, and once it is loaded a walk may follow. The loaded one is flushed after: before, a walk of the
+ * old root could fill it again, and all it holds is of the old space, for which this hart still answers.
+ * => Between begin and end: no user address.
+ */
 KTLB_INLINE void ktlb_riscv64_load_root(unsigned mode, uint64_t root, struct ktlb_load load)
 {
+    bool loaded = ktlb_riscv64_loaded_asid() == load.asid;
+
+    if (load.flush && !loaded)
+        ktlb_riscv64_fence(ktlb_op_all(KTLB_EXEC), load.asid);
     ktlb_riscv64_write_satp(ktlb_riscv64_satp(mode, root, load));
-    if (load.flush)
+    if (load.flush && loaded)
         ktlb_arch_flush_space();
 }
+
+#include "riscv64_sbi.h"
 
 #endif

@@ -86,6 +86,25 @@ KTLB_INLINE void ktlb_riscv64_write_satp(uint64_t value)
     __asm__ volatile("csrw satp, %0" : : "r"(value) : "memory");
 }
 
+/* A call of the firmware; the error it returns, 0 for none. */
+KTLB_INLINE int64_t ktlb_riscv64_ecall(uint64_t extension, uint64_t function, uint64_t a, uint64_t b, uint64_t c,
+                                       uint64_t d, uint64_t e)
+{
+    register uint64_t a0 __asm__("a0") = a;
+    register uint64_t a1 __asm__("a1") = b;
+    register uint64_t a2 __asm__("a2") = c;
+    register uint64_t a3 __asm__("a3") = d;
+    register uint64_t a4 __asm__("a4") = e;
+    register uint64_t a6 __asm__("a6") = function;
+    register uint64_t a7 __asm__("a7") = extension;
+
+    __asm__ volatile("ecall"
+                     : "+r"(a0), "+r"(a1)
+                     : "r"(a2), "r"(a3), "r"(a4), "r"(a6), "r"(a7)
+                     : "memory");
+    return (int64_t)a0;
+}
+
 /* PAUSE of Zihintpause; on a hart without it, a fence that orders nothing. */
 KTLB_INLINE void ktlb_riscv64_pause(void)
 {

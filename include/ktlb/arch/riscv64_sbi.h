@@ -64,12 +64,75 @@ KTLB_INLINE struct ktlb_riscv64_sbi_call ktlb_riscv64_sbi_fence(struct ktlb_risc
     return call;
 }
 
+/* Have the firmware do it. It refuses only what it never can, a hart that is none or a missing extension, and then
+ * nothing that follows would be true. */
+KTLB_INLINE void ktlb_riscv64_call(struct ktlb_riscv64_sbi_call call)
+{
+    if (ktlb_riscv64_ecall(call.extension, call.function, call.mask, call.base, call.start, call.size, call.asid) != 0)
+        KTLB_PANIC("ktlb: the firmware fences on the harts of ktlb_arch.hart_of");
+}
+
 /* FENCE.I on @harts. => A full fence is between the stores to code and the call. */
 KTLB_INLINE struct ktlb_riscv64_sbi_call ktlb_riscv64_sbi_fence_i(struct ktlb_riscv64_harts harts)
 {
     struct ktlb_riscv64_sbi_call call = {KTLB_RISCV64_SBI_RFENCE, 0, harts.mask, harts.base, 0, 0, 0};
 
     return call;
+}
+
+/* ---- for the library: the firmware as who broadcasts ---- */
+
+#define KTLB_ARCH_EVERY_ASID KTLB_RISCV64_EVERY_ASID
+
+KTLB_INLINE bool ktlb_arch_broadcasts(void)
+{
+    return ktlb_arch.hart_of != NULL;
+}
+
+KTLB_INLINE bool ktlb_arch_broadcast_interrupts(void)
+{
+    return false;
+}
+
+/*
+ * Drop the @count ops at @op on the harts of @targets and here, under @asid, which means the same on all of them, or
+ * KTLB_ARCH_EVERY_ASID. The firmware interrupts them itself, where supervisors cannot mask it, and returns when they
+ * are done. => Interrupts masked.
+ */
+KTLB_INLINE void ktlb_arch_broadcast(const struct ktlb_cpuset *targets, const struct ktlb_op *op, unsigned count,
+                                     uint64_t asid)
+{
+    ktlb_riscv64_fence_ipi();
+    for (unsigned i = 0; i < count; i++) {
+        struct ktlb_cpuset rest = *targets;
+
+        while (!ktlb_cpuset_empty(&rest)) { /* each turn takes a hart or more */
+            struct ktlb_riscv64_harts harts = ktlb_riscv64_take_harts(&rest, ktlb_arch.hart_of);
+
+            ktlb_riscv64_call(ktlb_riscv64_sbi_fence(harts, op[i], asid));
+            if (op[i].flags & KTLB_EXEC)
+                ktlb_riscv64_call(ktlb_riscv64_sbi_fence_i(harts));
+        }
+        ktlb_riscv64_fence(op[i], asid);
+    }
+}
+
+KTLB_INLINE void ktlb_arch_broadcast_wait(unsigned flags)
+{
+    (void)flags;
+}
+
+/* Drop @op here alone, under @asid, loaded or not, or KTLB_ARCH_EVERY_ASID. */
+KTLB_INLINE void ktlb_arch_flush_asid(struct ktlb_op op, uint64_t asid)
+{
+    ktlb_riscv64_fence(op, asid);
+}
+
+/* A full fence between harts that orders what this one walks as well, under @asid: only an SFENCE.VMA does. */
+KTLB_INLINE void ktlb_arch_fence_walks(uint64_t asid)
+{
+    ktlb_fence_seq_cst();
+    ktlb_riscv64_fence(ktlb_op_all(0), asid);
 }
 
 #endif

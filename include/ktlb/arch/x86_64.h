@@ -30,11 +30,12 @@
 #define KTLB_X86_CR3_PCID UINT64_C(0xfff)
 #define KTLB_X86_CR4_PGE (UINT64_C(1) << 7)
 #define KTLB_X86_CR4_PCIDE (UINT64_C(1) << 17)
-#define KTLB_X86_INVPCID_ALL 2
+enum { KTLB_X86_INVPCID_ADDRESS, KTLB_X86_INVPCID_PCID, KTLB_X86_INVPCID_ALL };
 
 /* What the sequences need to know of the machine; filled in once by ktlb_init(). */
 struct ktlb_arch {
     bool invpcid;
+    uint32_t invlpgb_pages; /* how many one INVLPGB names; 0: there is none */
 };
 extern struct ktlb_arch ktlb_arch;
 
@@ -67,6 +68,9 @@ KTLB_INLINE void ktlb_x86_fence_x2apic(void)
 KTLB_INLINE void ktlb_arch_init(void)
 {
     ktlb_arch.invpcid = ktlb_x86_cpuid_ebx(7) >> 10 & 1;
+    ktlb_arch.invlpgb_pages = 0;
+    if (ktlb_arch.invpcid && (ktlb_x86_cpuid_ebx(0x80000008) >> 3 & 1))
+        ktlb_arch.invlpgb_pages = (ktlb_x86_cpuid_edx(0x80000008) & 0xffff) + 1;
 }
 
 /* Whether this CPU can tag entries with one of @asids tags: the host has set CR4.PCIDE, or wants none. */
@@ -119,5 +123,7 @@ KTLB_INLINE uint64_t ktlb_arch_cycles(void)
 {
     return ktlb_x86_rdtsc();
 }
+
+#include "x86_64_invlpgb.h"
 
 #endif

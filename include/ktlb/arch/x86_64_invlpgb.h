@@ -30,14 +30,6 @@ struct ktlb_x86_invlpgb {
     uint32_t ecx, edx;
 };
 
-/* How many pages one INVLPGB can name; 0: there is none. Of the processor it runs on. */
-KTLB_INLINE uint32_t ktlb_x86_invlpgb_pages(void)
-{
-    if (!(ktlb_x86_cpuid_ebx(0x80000008) >> 3 & 1))
-        return 0;
-    return (ktlb_x86_cpuid_edx(0x80000008) & 0xffff) + 1;
-}
-
 /* Everything of @pcid but global entries; for KTLB_X86_EVERY_PCID everything. */
 KTLB_INLINE struct ktlb_x86_invlpgb ktlb_x86_invlpgb_whole(unsigned pcid)
 {
@@ -89,21 +81,71 @@ KTLB_INLINE void ktlb_x86_invlpgb_issue(struct ktlb_op op, unsigned pcid, uint32
     }
 }
 
+/* ---- for the library ---- */
+
+#define KTLB_ARCH_EVERY_ASID KTLB_X86_EVERY_PCID
+
+/* INVPCID is what drops here alone what is not loaded; processors with the one have the other. */
+KTLB_INLINE bool ktlb_arch_broadcasts(void)
+{
+    return ktlb_arch.invlpgb_pages != 0;
+}
+
+KTLB_INLINE bool ktlb_arch_broadcast_interrupts(void)
+{
+    return false;
+}
+
 /*
- * Drop the @count ops at @op on all processors, under @pcid or KTLB_X86_EVERY_PCID, and wait until it is done. @pages:
- * what ktlb_x86_invlpgb_pages() said, not 0. A run of more than KTLB_FLUSH_MAX times @pages steps drops the whole
- * instead. A PCID means the same on all processors, which those that ktlb_switch_begin() hands out do not.
+ * Begin to drop the @count ops at @op on all processors, @targets and this one among them, under @asid, which means the
+ * same on all of them, or KTLB_ARCH_EVERY_ASID. A run of more than KTLB_FLUSH_MAX INVLPGBs drops the whole instead.
  * => Interrupts masked; a full fence since the page-table changes.
  */
-KTLB_INLINE void ktlb_x86_broadcast(const struct ktlb_op *op, unsigned count, unsigned pcid, uint32_t pages)
+KTLB_INLINE void ktlb_arch_broadcast(const struct ktlb_cpuset *targets, const struct ktlb_op *op, unsigned count,
+                                     uint64_t asid)
 {
+    uint32_t pages = ktlb_arch.invlpgb_pages;
+
+    (void)targets;
     for (unsigned i = 0; i < count; i++) {
         if (op[i].count != KTLB_ALL && op[i].count <= (uint64_t)pages * KTLB_FLUSH_MAX)
-            ktlb_x86_invlpgb_issue(op[i], pcid, pages);
+            ktlb_x86_invlpgb_issue(op[i], (unsigned)asid, pages);
         else
-            ktlb_x86_invlpgb_begin(ktlb_x86_invlpgb_whole(op[i].flags & KTLB_GLOBAL ? KTLB_X86_EVERY_PCID : pcid));
+            ktlb_x86_invlpgb_begin(
+                ktlb_x86_invlpgb_whole(op[i].flags & KTLB_GLOBAL ? KTLB_X86_EVERY_PCID : (unsigned)asid));
     }
+}
+
+/* It is done, on all processors. => On the processor that began. */
+KTLB_INLINE void ktlb_arch_broadcast_wait(unsigned flags)
+{
+    (void)flags;
     ktlb_x86_tlbsync();
+}
+
+/* Drop @op here alone, under @asid, loaded or not, or KTLB_ARCH_EVERY_ASID. By address INVPCID drops what translates that
+ * address; where more than that dies, the tag goes. => Interrupts masked. */
+KTLB_INLINE void ktlb_arch_flush_asid(struct ktlb_op op, uint64_t asid)
+{
+    bool whole = op.count == KTLB_ALL || op.count > KTLB_FLUSH_MAX || (op.flags & KTLB_TABLES);
+
+    if ((op.flags & KTLB_GLOBAL) && op.count != KTLB_ALL && !(op.flags & KTLB_TABLES)) {
+        ktlb_arch_flush_range(op);
+    } else if (asid == KTLB_X86_EVERY_PCID || (op.flags & KTLB_GLOBAL)) {
+        ktlb_arch_flush_machine();
+    } else if (whole) {
+        ktlb_x86_invpcid(KTLB_X86_INVPCID_PCID, asid, 0);
+    } else {
+        for (uint32_t i = 0; i < op.count; i++)
+            ktlb_x86_invpcid(KTLB_X86_INVPCID_ADDRESS, asid, op.va + ((uint64_t)i << op.shift));
+    }
+}
+
+/* A full fence between processors, which orders what this one walks as well, under @asid. */
+KTLB_INLINE void ktlb_arch_fence_walks(uint64_t asid)
+{
+    (void)asid;
+    ktlb_fence_seq_cst();
 }
 
 #endif

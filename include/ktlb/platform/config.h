@@ -80,12 +80,13 @@
 #ifdef KTLB_PROTOCOL
 #define KTLB_PROTOCOL_IS_broadcast 1
 #define KTLB_PROTOCOL_IS_doorbell 1
+#define KTLB_PROTOCOL_IS_hardware 1
 #define KTLB_PROTOCOL_IS_mailbox 1
 #define KTLB_PROTOCOL_IS_scoreboard 1
 #define KTLB_PROTOCOL_IS_ANY(name) KTLB_PROTOCOL_IS(name)
 #define KTLB_PROTOCOL_IS(name) KTLB_PROTOCOL_IS_##name
 #if !KTLB_PROTOCOL_IS_ANY(KTLB_PROTOCOL)
-#error "KTLB_PROTOCOL: broadcast, doorbell, mailbox, scoreboard"
+#error "KTLB_PROTOCOL: broadcast, doorbell, hardware, mailbox, scoreboard"
 #endif
 #endif
 
