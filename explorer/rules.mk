@@ -13,7 +13,8 @@
 BUILD ?= build
 EXPLORER_CC ?= $(CC)
 EXPLORER_CXX ?= g++
-EXPLORER_OUT := $(BUILD)/explorer$(if $(EARLY),-early)
+ARCH ?= x86_64
+EXPLORER_OUT := $(BUILD)/explorer$(if $(EARLY),-early)$(addprefix -,$(filter-out x86_64,$(ARCH)))
 EXPLORER_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wconversion -Werror -fno-pie -Iinclude -I.
 EXPLORER_HOOKED := $(EXPLORER_CFLAGS) -fsanitize=thread -fno-omit-frame-pointer -ffreestanding \
     -Wno-unknown-warning-option -Wno-tsan # gcc warns that its own runtime does not know fences; ours does
@@ -80,17 +81,19 @@ explorer-check: $(EXPLORER_OUT)/check
 #
 #   make explore         every case: exhaustive, then random and fair (QUICK=1: minutes; DEEP=1: hours)
 #   make explore PROTOCOL=name, NMI=1, EARLY=1: under another protocol, by NMI, with early answers (PROTOCOL=scoreboard)
+#   make explore ARCH=aarch64: with that architecture's layer, on that architecture's TLB
 #   make mutants         break the library in every way we know, and see each found
 #
 # The library is compiled as shipped, from source/, but for its options and the instructions; its statics are gathered in
 # one section so that they can be put back before every execution.
 
 EXPLORE_OPTIONS = -Isource -Isource/protocol -DKTLB_CONFIG_HEADER='"explorer/machine/config.h"' \
-    -DKTLB_X86_64_INSTRUCTIONS_HEADER='"explorer/machine/instructions.h"' $(if $(EARLY),-DKTLB_SCOREBOARD_EARLY=1)
+    -DKTLB_ARCH_HEADER='"ktlb/arch/$(ARCH).h"' \
+    -DKTLB_$(shell echo $(ARCH) | tr a-z A-Z)_INSTRUCTIONS_HEADER='"explorer/machine/$(ARCH)_instructions.h"' \
+    $(if $(EARLY),-DKTLB_SCOREBOARD_EARLY=1)
 EXPLORE_DIR := $(EXPLORER_OUT)/library
 EXPLORE_LIBRARY := $(patsubst %.c,$(EXPLORE_DIR)/%.o,$(wildcard source/*.c source/protocol/*.c))
-EXPLORE_MACHINE := $(patsubst explorer/machine/%.c,$(EXPLORER_OUT)/machine/%.o,$(filter-out \
-    explorer/machine/cases.c explorer/machine/scenario_cases.c,$(wildcard explorer/machine/*.c)))
+EXPLORE_MACHINE := $(patsubst %,$(EXPLORER_OUT)/machine/%.o,hardware machine main $(ARCH))
 EXPLORE_REST := $(EXPLORER_RUNTIME) $(EXPLORE_MACHINE) $(EXPLORER_OUT)/machine/cases.hooked.o
 EXPLORE := $(EXPLORER_OUT)/explore
 
@@ -123,8 +126,8 @@ SCENARIOS_DIR := $(EXPLORER_OUT)/scenarios
 SCENARIOS_HOOKED := $(patsubst %.c,$(SCENARIOS_DIR)/%.o,$(wildcard source/*.c source/protocol/*.c scenarios/*.c) \
     traces/trace.c)
 SCENARIOS_CASES := $(patsubst %.c,$(SCENARIOS_DIR)/%.o,explorer/machine/cases.c explorer/machine/scenario_cases.c)
-SCENARIOS_MACHINE := $(patsubst %.c,$(SCENARIOS_DIR)/plain/%.o,$(wildcard explorer/machine/hardware.c \
-    explorer/machine/machine.c explorer/machine/main.c))
+SCENARIOS_MACHINE := $(patsubst %.c,$(SCENARIOS_DIR)/plain/%.o,$(addprefix explorer/machine/,hardware.c \
+    machine.c main.c $(ARCH).c))
 EXPLORE_SCENARIOS := $(EXPLORER_OUT)/explore-scenarios
 
 $(SCENARIOS_DIR)/%.o: EXPLORE_OPTIONS += -DTABLE_PAGES=64u -DFRAMES=160u -DEXPLORE_CASES=scenario_cases

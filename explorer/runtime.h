@@ -122,6 +122,10 @@ const struct ex_view *ex_view_of(const void *address, unsigned size, uint64_t va
    nothing else, as an atomic access that a plain one must be ordered after. A look, no step. */
 void ex_touch(const void *address, unsigned size, bool write);
 
+/* What the hardware does to another CPU from outside: until the same is called with what it returned, this runs in that
+   CPU's place. => Looks only, no step: ex_touch, ex_values_since, views. */
+unsigned ex_stand_in(unsigned cpu);
+
 /* The memory begins a new life: histories and race records are dropped, its present bytes are its initial
    value. For frames that are freed and reused, when the machine says the hand-over is complete. */
 void ex_forget(const void *base, size_t size);

@@ -787,6 +787,14 @@ unsigned ex_cpu(void)
     return current;
 }
 
+unsigned ex_stand_in(unsigned cpu)
+{
+    unsigned before = current;
+
+    current = cpu;
+    return before;
+}
+
 bool ex_running(void)
 {
     return current != NOBODY;

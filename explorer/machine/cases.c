@@ -638,6 +638,114 @@ static void lazy_and_departing(unsigned cpu)
     }
 }
 
+/* ---- tags that change hands: by the protocol hardware; by the others, spaces that come and go ---- */
+
+static struct machine_space *three;
+
+/* The second CPU is in one. All tags are given out, so the next space that needs one begins a round. */
+static void tags_are_out_of(unsigned cpus)
+{
+    fresh(cpus);
+    load_on(1, one);
+    for (unsigned i = 0; i < 2 * cpus - 1; i++) {
+        struct machine_space *space = machine_space_create();
+
+        load_on(0, space);
+        load_on(0, NULL);
+        machine_space_destroy(space);
+    }
+    load_on(0, two);
+    three = machine_space_create();
+    map(three, USER(0));
+}
+
+static void tags_are_out(void)
+{
+    tags_are_out_of(2);
+}
+
+static void tags_are_out_of_three(void)
+{
+    tags_are_out_of(3);
+}
+
+/* One has a tag and is loaded nowhere. */
+static void tags_are_out_and_one_is_left(void)
+{
+    tags_are_out_of(2);
+    load_on(1, two);
+}
+
+static void first_begins_a_round(unsigned cpu)
+{
+    if (cpu == 0) {
+        machine_switch(three, true);
+        unmap(one, USER(0), 0);
+        machine_idle();
+    } else {
+        goes_and_returns();
+    }
+}
+
+/* The space is loaded again by somebody else while the second CPU is on its way out of it. */
+static void first_begins_a_round_and_takes_one(unsigned cpu)
+{
+    if (cpu == 0) {
+        machine_switch(three, true);
+        machine_switch(one, true);
+        unmap_table(one, USER(0), 0);
+        machine_idle();
+    } else {
+        switches_to_two();
+    }
+}
+
+/* What the second CPU held under a tag is another space's when it meets that tag again. */
+static void first_begins_a_round_and_more(unsigned cpu)
+{
+    if (cpu == 0) {
+        machine_switch(three, true);
+        machine_switch(one, true);
+        unmap(two, USER(0), 0);
+        machine_idle();
+    } else {
+        machine_switch(two, true);
+        machine_switch(three, true);
+        machine_idle();
+    }
+}
+
+/* One gets another number, and both CPUs enter it under that. */
+static void both_take_one(unsigned cpu)
+{
+    if (cpu == 0) {
+        machine_switch(three, true);
+        machine_switch(one, true);
+        unmap(one, USER(0), 0);
+        machine_idle();
+    } else {
+        machine_switch(NULL, true);
+        machine_switch(two, true);
+        machine_switch(one, true);
+        machine_idle();
+    }
+}
+
+/* One CPU begins the round, another takes the space that a third is leaving. */
+static void begins_takes_leaves(unsigned cpu)
+{
+    if (cpu == 0) {
+        machine_switch(three, true);
+        machine_idle();
+    } else if (cpu == 1) {
+        switches_to_two();
+    } else {
+        machine_switch(one, true);
+        unmap_table(one, USER(0), 0);
+        machine_idle();
+    }
+}
+
 /* ---- the guest accumulator ---- */
 
 /*
@@ -880,6 +988,11 @@ const struct ex_case cases[] = {
     CASE("three-stranger", 3, three_in_one_and_strays, an_initiator_and_a_stranger, "P6: interrupts from nobody, after leaving"),
     CASE("three-seen-away", 3, only_second_is_there, seen_away_twice, "P2: comes and leaves, seen away before and after"),
     CASE("three-lazy-offline", 3, three_in_one, lazy_and_departing, "P1 P2: a lazy and a departing target"),
+    CASE("tags", 2, tags_are_out, first_begins_a_round, "P4: tags run out; a CPU leaves the space and returns"),
+    CASE("tags-leaving", 2, tags_are_out, first_begins_a_round_and_takes_one, "P1 P4: while a CPU leaves a space whose table dies"),
+    CASE("tags-new", 2, tags_are_out, first_begins_a_round_and_more, "P4: and a CPU meets its tags again as others'"),
+    CASE("tags-join", 2, tags_are_out_and_one_is_left, both_take_one, "P1: and both enter a space under its new one"),
+    CASE("three-tags", 3, tags_are_out_of_three, begins_takes_leaves, "P1 P4: one runs out, one leaves, one frees a table"),
     CASE("mixed", 4, four, mixed, "everything at once"),
 };
 const size_t case_count = sizeof(cases) / sizeof(cases[0]);

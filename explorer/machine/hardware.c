@@ -1,5 +1,6 @@
 /*
- * hardware.c - the CPUs of hardware.h: instructions, interrupts, and the floors of the TLB.
+ * hardware.c - the CPUs of hardware.h: interrupts, and the floors of the TLB. What an architecture's instructions do with
+ * them is in the file of its name.
  *
  * Invariant: a floor only rises, and only by an instruction that the architecture says removes the entry.
  */
@@ -7,7 +8,7 @@
 
 #include <string.h>
 
-#include "ktlb/arch/x86_64.h"
+#include "ktlb/ktlb.h"
 
 /* Since when an entry may have been filled: this CPU's view at that moment, and which moment. Null: from the start. */
 struct floor {
@@ -16,26 +17,27 @@ struct floor {
 };
 
 struct cpu {
-    uint64_t cr3, cr4;
-    bool masked, pending, in_nmi, exposed, away, accessing, repeated;
+    unsigned root, tag;
+    bool masked, pending, in_nmi, exposed, away, accessing;
     uint64_t late[(FRAMES + 63) / 64]; /* frames that a store may still be on its way to */
     const struct ex_view *carried; /* what came before the interrupts pending here */
     uint32_t now;
-    struct floor page[TAGS][PAGES], huge[TAGS][REGIONS], walk[TAGS];
+    struct floor page[TAGS][PAGES], huge[TAGS][REGIONS], walk[TAGS][2][REGIONS]; /* walk: of which half */
     struct floor global[PAGES], global_huge[REGIONS], global_walk[REGIONS];
-    uint32_t roots[TAGS]; /* roots that were loaded under a tag since it was last dropped */
+    uint32_t roots[TAGS];            /* roots that were loaded under a tag since it was last dropped */
+    struct floor since[TAGS][ROOTS]; /* and when they first were: before, nobody walked them for that tag */
 };
 
 static struct cpu cpus[EX_CPUS_MAX];
 static unsigned cpu_count, strays[EX_CPUS_MAX], interrupts_sent;
 static uint64_t mapped[2 * PAGES];
 static unsigned mapped_count;
-bool hardware_fenced_ipi, hardware_by_nmi;
+bool hardware_by_nmi;
 uint64_t hardware_frame[FRAMES];
 uint64_t hardware_directory[ROOTS][REGIONS];
 uint64_t hardware_table[TABLES][TABLE_PAGES];
 struct hardware_quirks hardware_quirks;
-bool hardware_tags = true, hardware_invpcid = true;
+bool hardware_tags = true;
 unsigned hardware_setup_cpu;
 
 /* ids of events */
@@ -71,9 +73,9 @@ void hardware_reset(unsigned count)
     memset(hardware_table, 0, sizeof(hardware_table));
     mapped_count = 0;
     for (unsigned i = 0; i < count; i++) {
-        cpus[i].cr4 = KTLB_X86_CR4_PGE | (hardware_tags ? KTLB_X86_CR4_PCIDE : 0);
         cpus[i].roots[0] = 1;
     }
+    hardware_arch_reset();
 }
 
 void hardware_touch(unsigned cpu, bool write, const char *label)
@@ -111,152 +113,129 @@ unsigned hardware_page(uint64_t va)
 
 /* ---- floors ---- */
 
-static struct floor here(struct cpu *cpu)
-{
-    return (struct floor){ex_view_current(), ++cpu->now};
-}
-
 static struct floor older(struct floor a, struct floor b)
 {
     return a.when < b.when ? a : b;
 }
 
-static unsigned tag_of(const struct cpu *cpu)
+static struct floor newer(struct floor a, struct floor b)
 {
-    return (cpu->cr4 & KTLB_X86_CR4_PCIDE) ? (unsigned)(cpu->cr3 & KTLB_X86_CR3_PCID) : 0;
+    return (struct floor){ex_view_join(a.view, b.view), a.when > b.when ? a.when : b.when};
 }
 
-static unsigned root_of(const struct cpu *cpu)
+/* It only rises: what was dropped later has not come back because of an older order. */
+static void raise_floor(struct floor *floor, struct floor now)
 {
-    return (unsigned)((cpu->cr3 & ~KTLB_X86_CR3_KEEP) >> 12);
+    floor->view = ex_view_join(floor->view, now.view);
+    floor->when = now.when;
 }
 
-static void drop_tag(struct cpu *cpu, unsigned tag, struct floor now)
+static void drop_pages(struct cpu *cpu, unsigned tag, const struct hardware_drop *drop, struct floor now)
 {
-    for (unsigned i = 0; i < PAGES; i++)
-        cpu->page[tag][i] = now;
-    for (unsigned i = 0; i < REGIONS; i++)
-        cpu->huge[tag][i] = now;
-    cpu->walk[tag] = now;
-    cpu->roots[tag] = 0;
+    for (unsigned page = 0; page < PAGES; page++) {
+        unsigned region = page / TABLE_PAGES;
+        for (unsigned kernel = 0; kernel < 2; kernel++) {
+            bool this = drop->all || (hardware_is_kernel(drop->va) == kernel && page == hardware_page(drop->va));
+
+            if (this && !kernel) {
+                raise_floor(&cpu->page[tag][page], now);
+                raise_floor(&cpu->huge[tag][region], now);
+            }
+            if (drop->walks == HARDWARE_WALKS || (this && drop->walks == HARDWARE_WALKS_OF_PAGE))
+                raise_floor(&cpu->walk[tag][kernel][region], now);
+        }
+    }
+    if (drop->all)
+        cpu->roots[tag] = tag == cpu->tag ? 1u << cpu->root : 0;
 }
 
-static void drop_everything(struct cpu *cpu)
+static void drop_globals(struct cpu *cpu, const struct hardware_drop *drop, struct floor now)
 {
-    struct floor now = here(cpu);
-
-    for (unsigned tag = 0; tag < TAGS; tag++)
-        drop_tag(cpu, tag, now);
-    for (unsigned i = 0; i < PAGES; i++)
-        cpu->global[i] = now;
-    for (unsigned i = 0; i < REGIONS; i++)
-        cpu->global_huge[i] = cpu->global_walk[i] = now;
-    cpu->roots[tag_of(cpu)] = 1u << root_of(cpu);
-}
-
-/* ---- instructions ---- */
-
-void ktlb_x86_invlpg(uint64_t va)
-{
-    struct cpu *cpu = self();
-    unsigned page = hardware_page(va), region = page / TABLE_PAGES, tag = tag_of(cpu);
-    struct floor now;
-
-    hardware_touch(hardware_cpu(), true, "invlpg");
-    hardware_last_use(cpu->exposed);
-    if (hardware_quirks.address_ignored)
-        return;
-    if (hardware_quirks.first_does_nothing && (cpu->repeated = !cpu->repeated))
-        return;
-    now = here(cpu);
-    if (!hardware_quirks.walks_kept)
-        cpu->walk[tag] = now;
-    if (!hardware_is_kernel(va)) {
-        cpu->page[tag][page] = now;
-        cpu->huge[tag][region] = now;
-    } else if (!hardware_quirks.invlpg_keeps_globals) {
-        cpu->global[page] = now;
-        cpu->global_huge[region] = cpu->global_walk[region] = now;
+    for (unsigned page = 0; page < PAGES; page++) {
+        if (!drop->all && (!hardware_is_kernel(drop->va) || page != hardware_page(drop->va)))
+            continue;
+        raise_floor(&cpu->global[page], now);
+        raise_floor(&cpu->global_huge[page / TABLE_PAGES], now);
+        if (drop->walks != HARDWARE_WALKS_KEPT)
+            raise_floor(&cpu->global_walk[page / TABLE_PAGES], now);
     }
 }
 
-void ktlb_x86_invpcid(uint64_t type, uint64_t pcid, uint64_t va)
-{
-    (void)pcid, (void)va;
-    hardware_touch(hardware_cpu(), true, "invpcid");
-    ex_check(type == KTLB_X86_INVPCID_ALL, "explorer: INVPCID type %llu is not modelled", (unsigned long long)type);
-    ex_check(hardware_invpcid, "INVPCID on a CPU without it");
-    hardware_last_use(self()->exposed);
-    drop_everything(self());
-}
-
-uint64_t ktlb_x86_read_cr3(void)
-{
-    return self()->cr3;
-}
-
-void ktlb_x86_write_cr3(uint64_t value)
+/* On the CPU that this is, or that it stands in for. */
+static void drop_here(const struct hardware_drop *drop)
 {
     struct cpu *cpu = self();
-    bool keep = value & KTLB_X86_CR3_KEEP;
-    unsigned tag;
+    struct floor now = {drop->dated ? drop->at : ex_view_current(), ++cpu->now};
 
-    hardware_touch(hardware_cpu(), true, "cr3");
-    hardware_last_use(cpu->exposed);
-    cpu->cr3 = value & ~KTLB_X86_CR3_KEEP;
-    tag = tag_of(cpu);
-    ex_check(!keep || hardware_tags, "CR3 bit 63 on a CPU without PCID");
+    for (unsigned tag = 0; tag < TAGS; tag++)
+        if (drop->tag == tag || drop->tag == HARDWARE_EVERY_TAG)
+            drop_pages(cpu, tag, drop, now);
+    if (drop->globals)
+        drop_globals(cpu, drop, now);
+}
+
+void hardware_drop(const struct hardware_drop *drop)
+{
+    hardware_touch(hardware_cpu(), true, "drops");
+    hardware_last_use(self()->exposed);
+    drop_here(drop);
+}
+
+void hardware_drop_everywhere(const struct hardware_drop *drop, uint64_t which)
+{
+    for (unsigned cpu = 0; cpu < cpu_count; cpu++) {
+        struct hardware_drop there = *drop;
+        const struct ex_view *before;
+        unsigned here;
+
+        if (!(which >> cpu & 1))
+            continue;
+        if (cpu == hardware_cpu()) {
+            hardware_drop(drop);
+            continue;
+        }
+        /* The entries go, what was done through them is done before this is over, and what is walked from here on, there,
+         * is what the one who broadcasts had published, or newer. */
+        hardware_touch(cpu, true, "is made to drop");
+        here = ex_stand_in(cpu);
+        hardware_last_use(cpus[cpu].exposed);
+        there.dated = true;
+        there.at = ex_view_join(ex_view_current(), drop->at);
+        drop_here(&there);
+        before = ex_view_current();
+        ex_stand_in(here);
+        ex_view_acquire(before);
+    }
+}
+
+void hardware_load_root(unsigned root, unsigned tag, bool flush, const struct ex_view *since)
+{
+    const struct hardware_drop drop = {.tag = tag, .all = true, .walks = HARDWARE_WALKS};
+    struct cpu *cpu = self();
+
     ex_check(tag < TAGS, "explorer: tag %u is beyond this machine's", tag);
-    if (!keep)
-        drop_tag(cpu, tag, here(cpu));
-    cpu->roots[tag] |= 1u << root_of(cpu);
+    hardware_touch(hardware_cpu(), true, "loads a root");
+    hardware_last_use(cpu->exposed);
+    cpu->root = root;
+    cpu->tag = tag;
+    if (flush)
+        drop_here(&drop);
+    if (!(cpu->roots[tag] >> root & 1))
+        cpu->since[tag][root] = (struct floor){since, ++cpu->now};
+    cpu->roots[tag] |= 1u << root;
     /* Global entries may be filled through what this tag's walk caches remember. */
     for (unsigned i = 0; i < REGIONS; i++)
-        cpu->global_walk[i] = older(cpu->global_walk[i], cpu->walk[tag]);
+        cpu->global_walk[i] = older(cpu->global_walk[i], cpu->walk[tag][1][i]);
 }
 
-uint64_t ktlb_x86_read_cr4(void)
+unsigned hardware_root(void)
 {
-    return self()->cr4;
+    return self()->root;
 }
 
-void ktlb_x86_write_cr4(uint64_t value)
+unsigned hardware_tag(void)
 {
-    struct cpu *cpu = self();
-
-    hardware_touch(hardware_cpu(), true, "cr4");
-    hardware_last_use(cpu->exposed);
-    if ((cpu->cr4 ^ value) & KTLB_X86_CR4_PGE)
-        drop_everything(cpu);
-    cpu->cr4 = value;
-}
-
-void ktlb_x86_mfence(void)
-{
-    ex_fence(__ATOMIC_SEQ_CST);
-}
-
-void ktlb_x86_lfence(void)
-{
-}
-
-void ktlb_x86_compiler_barrier(void)
-{
-}
-
-void ktlb_x86_pause(void)
-{
-    ex_relax();
-}
-
-uint64_t ktlb_x86_rdtsc(void)
-{
-    return 0;
-}
-
-uint32_t ktlb_x86_cpuid_ebx(uint32_t leaf)
-{
-    return leaf == 7 && hardware_invpcid ? 1u << 10 : 0;
+    return self()->tag;
 }
 
 /* ---- what may be used ---- */
@@ -299,21 +278,24 @@ static unsigned collect(unsigned root, unsigned page, struct floor leaf, struct 
 unsigned hardware_possible(unsigned number, uint64_t va, uint64_t *entries, unsigned max)
 {
     const struct cpu *cpu = &cpus[number];
-    unsigned page = hardware_page(va), region = page / TABLE_PAGES, tag = tag_of(cpu), count = 0;
+    unsigned page = hardware_page(va), region = page / TABLE_PAGES, tag = cpu->tag, count = 0;
 
     if (hardware_is_kernel(va))
         return collect(0, page, cpu->global[page], cpu->global_huge[region], cpu->global_walk[region], entries, 0, max);
     for (unsigned root = 1; root < ROOTS; root++)
-        if (cpu->roots[tag] >> root & 1)
-            count = collect(root, page, cpu->page[tag][page], cpu->huge[tag][region], cpu->walk[tag], entries, count,
-                            max);
+        if (cpu->roots[tag] >> root & 1) {
+            struct floor since = cpu->since[tag][root];
+
+            count = collect(root, page, newer(cpu->page[tag][page], since), newer(cpu->huge[tag][region], since),
+                            newer(cpu->walk[tag][0][region], since), entries, count, max);
+        }
     return count;
 }
 
 /* The loaded root's table may say "not present" to a walk that starts now. Such an entry is never cached. */
 bool hardware_may_fault(uint64_t va)
 {
-    unsigned page = hardware_page(va), root = hardware_is_kernel(va) ? 0 : root_of(self());
+    unsigned page = hardware_page(va), root = hardware_is_kernel(va) ? 0 : self()->root;
     const struct ex_view *now = ex_view_current();
     uint64_t upper[16], lower[16];
     unsigned uppers = ex_values_since(&hardware_directory[root][page / TABLE_PAGES], 8, now, upper, 16);
@@ -335,7 +317,7 @@ bool hardware_may_fault(uint64_t va)
 
 void hardware_observe(uint64_t va, uint64_t entry)
 {
-    unsigned page = hardware_page(va), root = hardware_is_kernel(va) ? 0 : root_of(self());
+    unsigned page = hardware_page(va), root = hardware_is_kernel(va) ? 0 : self()->root;
     const uint64_t *directory = &hardware_directory[root][page / TABLE_PAGES];
     uint64_t upper;
 
@@ -353,14 +335,19 @@ void hardware_observe(uint64_t va, uint64_t entry)
 bool hardware_may_walk(unsigned number, unsigned table)
 {
     const struct cpu *cpu = &cpus[number];
-    unsigned tag = tag_of(cpu);
+    unsigned tag = cpu->tag;
     uint64_t upper[16];
 
     for (unsigned root = 0; root < ROOTS; root++) {
         if (root != 0 && !(cpu->roots[tag] >> root & 1))
             continue;
         for (unsigned region = 0; region < REGIONS; region++) {
-            unsigned count = ex_values_since(&hardware_directory[root][region], 8, cpu->walk[tag].view, upper, 16);
+            struct floor floor = cpu->walk[tag][root == 0][region];
+            unsigned count;
+
+            if (root != 0)
+                floor = newer(floor, cpu->since[tag][root]);
+            count = ex_values_since(&hardware_directory[root][region], 8, floor.view, upper, 16);
 
             for (unsigned i = 0; i < count; i++)
                 if ((upper[i] & ENTRY_PRESENT) && !(upper[i] & ENTRY_HUGE) && ENTRY_NUMBER(upper[i]) == table)
@@ -372,7 +359,7 @@ bool hardware_may_walk(unsigned number, unsigned table)
 
 bool hardware_may_confuse(unsigned number, unsigned root)
 {
-    return cpus[number].roots[tag_of(&cpus[number])] & ~(1u << root) & ~1u;
+    return cpus[number].roots[cpus[number].tag] & ~(1u << root) & ~1u;
 }
 
 /* ---- last uses ---- */
@@ -463,15 +450,14 @@ bool hardware_mask(bool masked)
     return before;
 }
 
-void hardware_interrupt(unsigned target)
+void hardware_interrupt(unsigned target, const struct ex_view *carried)
 {
     struct cpu *cpu = &cpus[target];
 
     ex_event(INTERRUPTS_OF + target, true, "interrupt");
     interrupts_sent++;
     cpu->pending = true;
-    /* What the sender ordered before it by a fence is there when it arrives; nothing else is. */
-    cpu->carried = ex_view_join(cpu->carried, hardware_fenced_ipi ? ex_view_released() : ex_view_current());
+    cpu->carried = ex_view_join(cpu->carried, carried);
     ex_poke(target);
 }
 

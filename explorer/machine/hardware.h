@@ -21,7 +21,7 @@
 #define TABLE_PAGES 8u  /* pages of each: the rest of a region is never mapped */
 #endif
 #define REGIONS 4u      /* tables a root can hold */
-#define TAGS 4u
+#define TAGS 10u /* the protocol hardware wants more than two for each CPU */
 #define PAGES (REGIONS * TABLE_PAGES)
 #ifndef FRAMES
 #define FRAMES 32u
@@ -54,7 +54,7 @@ struct hardware_quirks {
 extern struct hardware_quirks hardware_quirks;
 /* Have the quirk of that name ("late-stores"); false: there is none such. */
 bool hardware_quirk(const char *name);
-extern bool hardware_tags, hardware_invpcid; /* does it have PCID, INVPCID */
+extern bool hardware_tags; /* does it tag entries */
 
 void hardware_reset(unsigned cpus);
 /* The CPU this runs on; in a case's setup, the one it says. */
@@ -64,6 +64,36 @@ unsigned hardware_cpu(void);
 /* The index of a page within its half; is it in the kernel's half. */
 bool hardware_is_kernel(uint64_t va);
 unsigned hardware_page(uint64_t va);
+
+/* ---- for the instructions of an architecture: see the file of its name ---- */
+
+#define HARDWARE_EVERY_TAG TAGS
+
+/* What an invalidation drops. */
+struct hardware_drop {
+    unsigned tag; /* or HARDWARE_EVERY_TAG */
+    bool all;     /* the whole tag, else the page of @va, with the huge page around it */
+    bool globals; /* global entries as well */
+    enum { HARDWARE_WALKS_KEPT, HARDWARE_WALKS_OF_PAGE, HARDWARE_WALKS } walks;
+    uint64_t va;
+    bool dated;   /* walks afterwards know at least what @at does, else all that this CPU knows now */
+    const struct ex_view *at;
+};
+
+/* Drop here / on the CPUs of that mask, whatever they do, and wait until it is done. */
+void hardware_drop(const struct hardware_drop *drop);
+void hardware_drop_everywhere(const struct hardware_drop *drop, uint64_t cpus);
+/* With a flush of the tag in the same instruction, or without. @since: what walks of that root know at least, if it was not
+ * loaded under the tag before. */
+void hardware_load_root(unsigned root, unsigned tag, bool flush, const struct ex_view *since);
+unsigned hardware_root(void);
+unsigned hardware_tag(void);
+/* Of the architecture: power on / load a root as the library said / what its host does before it interrupts, and what
+ * the interrupts then bring with them. */
+struct ktlb_load;
+void hardware_arch_reset(void);
+void hardware_arch_load(unsigned root, struct ktlb_load load);
+const struct ex_view *hardware_arch_fence_ipi(void);
 
 /* Every present entry through which @cpu may now translate page @va, huge ones included; how many. */
 unsigned hardware_possible(unsigned cpu, uint64_t va, uint64_t *entries, unsigned max);
@@ -97,14 +127,11 @@ uint64_t hardware_mapped_next(unsigned *at);
 /* A change of what @cpu's TLB may do / a look at it: the reduction has to know. */
 void hardware_touch(unsigned cpu, bool write, const char *label);
 
-/* 1: the controller's command is ordered by a fence of the host's, as on x2APIC, and the interrupt brings what came before
- * that fence. 0: the bus itself keeps the order, as on xAPIC. */
-extern bool hardware_fenced_ipi;
 /* ktlb's interrupts are NMIs: they come while interrupts are masked as well, but not within one another. */
 extern bool hardware_by_nmi;
 /* Interrupts: mask and unmask this CPU; take what is pending if unmasked, by choice or surely. */
 bool hardware_mask(bool masked);
-void hardware_interrupt(unsigned target);
+void hardware_interrupt(unsigned target, const struct ex_view *carried);
 void hardware_before_step(unsigned cpu);
 bool hardware_deliver(unsigned cpu);
 unsigned hardware_interrupts_sent(void);

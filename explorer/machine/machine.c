@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ktlb/arch/x86_64.h"
 
 #define ENTRIES_MAX 24
 
@@ -44,7 +43,7 @@ static struct {
     struct machine_space *loaded;
     bool online;
 } state[EX_CPUS_MAX];
-static KTLB_ALIGNED(KTLB_CACHE_LINE) unsigned char memory[8192];
+static KTLB_ALIGNED(KTLB_CACHE_LINE) unsigned char memory[32768];
 const char *machine_protocol;
 bool machine_by_nmi;
 
@@ -65,13 +64,12 @@ unsigned ktlb_port_cpu(void)
 
 void ktlb_port_ipi(const struct ktlb_cpuset *targets)
 {
+    const struct ex_view *carried;
+
     ex_check(!ktlb_cpuset_has(targets, ktlb_port_cpu()), "port: a CPU interrupts itself");
-    if (hardware_fenced_ipi)
-        ktlb_x86_fence_x2apic();
-    else
-        ktlb_x86_fence_xapic();
+    carried = hardware_arch_fence_ipi();
     KTLB_CPUSET_EACH(cpu, targets)
-        hardware_interrupt(cpu);
+        hardware_interrupt(cpu, carried);
 }
 
 ktlb_irq ktlb_port_irq_save(void)
@@ -417,7 +415,7 @@ void machine_switch(struct machine_space *space, bool honest)
     load = ktlb_switch_begin(machine_space_tlb(next));
     if (!honest)
         load.flush = false;
-    ktlb_x86_write_cr3(ktlb_x86_cr3((uint64_t)next->root << 12, load));
+    hardware_arch_load(next->root, load);
     ktlb_switch_end();
     state[cpu].loaded = next;
     hardware_expose(space != NULL);
@@ -546,7 +544,7 @@ void machine_nmi(unsigned cpu)
 
 void machine_spurious(unsigned cpu)
 {
-    hardware_interrupt(cpu);
+    hardware_interrupt(cpu, NULL);
 }
 
 /* Not a choice of the search: a scenario that draws lots draws the same in every execution. */
@@ -646,8 +644,10 @@ extern char __start_ktlb_data[] __attribute__((weak)), __stop_ktlb_data[] __attr
 
 void machine_reset(unsigned cpus)
 {
+    /* As few tags as there can be: they are reused soon. */
+    bool by_hardware = machine_protocol && strcmp(machine_protocol, "hardware") == 0;
     struct ktlb_config config = {
-        .cpus = cpus, .asids = hardware_tags ? 2 : 0, .protocol = machine_protocol,
+        .cpus = cpus, .asids = !hardware_tags ? 0 : by_hardware ? 2 * cpus + 1 : 2, .protocol = machine_protocol,
         .memory = memory, .memory_size = sizeof(memory)};
     enum ktlb_status status;
 

@@ -19,5 +19,8 @@ void ktlb_x86_compiler_barrier(void);
 void ktlb_x86_pause(void);
 uint64_t ktlb_x86_rdtsc(void);
 uint32_t ktlb_x86_cpuid_ebx(uint32_t leaf);
+uint32_t ktlb_x86_cpuid_edx(uint32_t leaf);
+void ktlb_x86_invlpgb(uint64_t rax, uint32_t ecx, uint32_t edx);
+void ktlb_x86_tlbsync(void);
 
 #endif
