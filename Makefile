@@ -17,6 +17,7 @@ help:
 #: make test-options        every option, compiler and architecture we promise
 #: make test-traces         the trace reader
 #: make test-kernel         every scenario and its control on the emulated machines
+#: make soak                everything at once on 64 CPUs for a minute (SECONDS=60, CPUS=64)
 #: make iso                 a bootable image with the test kernel
 #: make record CMD='…'      record a trace of a program (OUT=traces/name.trace)
 #: make explore             the library under the C11 memory model and a hostile MMU (QUICK=1, DEEP=1)

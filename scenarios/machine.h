@@ -43,7 +43,10 @@ struct machine {
     uint64_t huge_size;    /* bytes; 0: the machine has no second size */
     uint64_t scale;        /* 1000: as many rounds as a scenario thinks right; less: fewer, in proportion; 0: the fewest
                             * that have a meaning, nobody running on until others are through (explorers) */
+    uint64_t duration;     /* in machine_clock()'s units: an honest run lasts so long, where it may end at any round, in
+                            * place of so many rounds; 0: it is rounds that count */
     uint64_t seed;         /* that machine_random's streams began from: what a failure prints */
+    bool faults;           /* interrupts go astray on purpose: a stall is no failure, nor that somebody was disturbed */
     /* The TLB forgets these by itself, so a control cannot fire here: */
     bool blind_tags;        /* entries of a space that was switched away from */
     bool blind_globals;     /* global entries, on a change of root */

@@ -34,7 +34,7 @@ void place_spaces(struct scenario_run *run)
     bool initiator = machine_cpu() < run->initiators;
     unsigned turn = 0;
 
-    for (uint64_t round = 0; initiator ? round < run->rounds : stage_going_on(run, &turn); round++) {
+    for (uint64_t round = 0; initiator ? stage_round(run, round) : stage_going_on(run, &turn); round++) {
         visit(run, any_arena(run));
         if (initiator)
             stage_remap(run, any_arena(run));
@@ -53,7 +53,7 @@ void place_switches(struct scenario_run *run)
     bool initiator = machine_cpu() < run->initiators;
     unsigned turn = 0;
 
-    for (uint64_t round = 0; initiator ? round < run->rounds : stage_going_on(run, &turn); round++) {
+    for (uint64_t round = 0; initiator ? stage_round(run, round) : stage_going_on(run, &turn); round++) {
         struct arena *arena = &run->arena[round % run->arenas];
 
         machine_switch(arena->space, true);
@@ -118,7 +118,7 @@ void place_undisturbed(struct scenario_run *run)
     ktlb_rmw_add_relaxed(&run->signal[0], 1);
     if (machine_cpu() < run->initiators) {
         stage_await(&run->signal[0], run->cpus);
-        for (uint64_t round = 0; round < run->rounds; round++) {
+        for (uint64_t round = 0; stage_round(run, round); round++) {
             stage_remap(run, arena);
             stage_burst(arena);
         }
@@ -159,7 +159,7 @@ void place_hotplug(struct scenario_run *run)
     bool initiator = machine_cpu() < run->initiators;
     unsigned turn = 0;
 
-    for (uint64_t round = 0; initiator ? round < run->rounds : stage_going_on(run, &turn); round++) {
+    for (uint64_t round = 0; initiator ? stage_round(run, round) : stage_going_on(run, &turn); round++) {
         if (initiator) {
             stage_remap(run, round % 4 == 3 ? user : kernel);
         } else {
@@ -174,4 +174,57 @@ void place_hotplug(struct scenario_run *run)
     }
     if (initiator)
         stage_through(run);
+}
+
+/* ---- everything at once ---- */
+
+/* The kernel's half, a space that all share, or the space of this CPU alone if it is an initiator. */
+static struct arena *arena_for_me(struct scenario_run *run)
+{
+    unsigned shared = run->scenario->arenas, cpu = machine_cpu();
+    unsigned pick = stage_random(shared + 1);
+
+    if (pick < shared)
+        return &run->arena[pick];
+    return &run->arena[cpu < run->initiators ? shared + cpu : stage_random(shared)];
+}
+
+static void edit_something(struct scenario_run *run, struct arena *arena)
+{
+    if (!arena->kernel && stage_random(4) == 0)
+        storm_table_edit(run, arena);
+    else
+        storm_any_edit(run, arena);
+}
+
+/* A stay in one space: long enough for what is cached to be worth something. */
+static void stay(struct scenario_run *run, struct arena *arena, bool initiator)
+{
+    machine_switch(arena->kernel ? NULL : arena->space, true);
+    for (unsigned bursts = 1 + stage_random(stage_size(8, 1)); bursts > 0; bursts--) {
+        stage_burst(arena);
+        if (initiator)
+            edit_something(run, arena_for_me(run));
+    }
+    stage_burst(arena);
+}
+
+/* Everyone wanders. Initiators edit wherever they may; of the others some doze, and a few leave for a while. */
+void place_everything(struct scenario_run *run)
+{
+    bool initiator = machine_cpu() < run->initiators;
+    unsigned turn = 0;
+
+    for (uint64_t round = 0; initiator ? stage_round(run, round) : stage_going_on(run, &turn); round++) {
+        stay(run, arena_for_me(run), initiator);
+        if (initiator)
+            continue;
+        if (stage_random(4) == 0)
+            doze(run);
+        else if (machine_cpu() < run->initiators + STAGE_DEAF_MAX && stage_random(2))
+            go_and_come(run);
+    }
+    if (initiator)
+        stage_through(run);
+    machine_switch(NULL, true);
 }

@@ -40,6 +40,7 @@ struct scenario {
     bool kernel;         /* its first arena is in the kernel's half */
     bool tables, huge;   /* its arenas have several page tables; and huge pages, mapped by open */
     unsigned arenas; /* 0: one */
+    bool own;        /* and then one more for each initiator */
     void (*body)(struct scenario_run *run); /* on every CPU at once */
     void (*open)(struct scenario_run *run), (*close)(struct scenario_run *run); /* before and after, may be NULL */
 };
@@ -70,6 +71,7 @@ bool scenarios_run(const struct scenarios_options *options);
 struct scenarios_result {
     uint64_t rounds; /* of each initiator */
     uint64_t checked, in_change, frames, wrong;
+    uint64_t stalls; /* reported meanwhile */
 };
 
 /* Run one scenario once on @cpus CPUs and print nothing: for an explorer. */

@@ -72,6 +72,11 @@ static bool all_through(struct scenario_run *run)
     return ktlb_load_relaxed(&run->through) >= run->initiators;
 }
 
+bool stage_round(const struct scenario_run *run, uint64_t round)
+{
+    return run->until ? machine_clock() < run->until : round < run->rounds;
+}
+
 bool stage_going_on(struct scenario_run *run, unsigned *turn)
 {
     return (*turn)++ == 0 || (machine.scale && !all_through(run));
@@ -387,7 +392,7 @@ void stage_storm(struct scenario_run *run, void (*edit)(struct scenario_run *run
 
     machine_switch(run->scenario->kernel ? NULL : arena->space, true);
     if (machine_cpu() < run->initiators) {
-        for (uint64_t round = 0; round < run->rounds; round++) {
+        for (uint64_t round = 0; stage_round(run, round); round++) {
             edit(run, arena);
             stage_burst(arena);
         }
@@ -476,6 +481,8 @@ static void body(void *argument)
 void stage_run(struct scenario_run *run)
 {
     run->arenas = run->scenario->arenas ? run->scenario->arenas : 1;
+    if (run->scenario->own)
+        run->arenas += run->initiators;
     ktlb_store_relaxed(&run->started, 0);
     ktlb_store_relaxed(&run->through, 0);
     for (unsigned i = 0; i < SIGNALS; i++)

@@ -16,7 +16,7 @@
 
 #define STAGE_PAGE (UINT64_C(1) << KTLB_PAGE_SHIFT)
 #define ARENA_PAGES 64u /* at most */
-#define ARENAS 4u       /* at most */
+#define ARENAS 20u      /* at most */
 #define EDIT_PAGES 48u  /* in one batch; above KTLB_FLUSH_MAX and KTLB_BATCH_OPS, on purpose */
 #define SIGNALS 3u
 /* CPUs beyond these are not made to spin with interrupts masked: many that do leave an emulator no time for others. */
@@ -45,6 +45,7 @@ struct scenario_run {
     enum leave_out leave_out;
     unsigned cpus, initiators;
     uint64_t rounds; /* of each initiator */
+    uint64_t until;  /* by machine_clock(), instead of rounds; 0: it is rounds */
     unsigned arenas;
     struct arena arena[ARENAS];
     struct ktlb_u64 started;         /* CPUs that are in the body */
@@ -127,6 +128,8 @@ void stage_touch(struct arena *arena, unsigned count);
 /* A burst of them, and a breath. */
 void stage_burst(struct arena *arena);
 
+/* Whether this initiator has a round @round, from 0. */
+bool stage_round(const struct scenario_run *run, uint64_t round);
 /* Whether initiators are still at work; a reader's loop. @turn counts the reader's turns, from 0. */
 bool stage_going_on(struct scenario_run *run, unsigned *turn);
 /* This initiator is through. */

@@ -41,7 +41,7 @@ void storm_reuse(struct scenario_run *run)
 
     machine_switch(home->space, true);
     if (machine_cpu() < run->initiators) {
-        for (uint64_t round = 0; round < run->rounds; round++) {
+        for (uint64_t round = 0; stage_round(run, round); round++) {
             stage_flip(run, &run->arena[round % run->arenas]);
             stage_burst(home);
         }
@@ -66,7 +66,7 @@ void storm_disjoint(struct scenario_run *run)
     stage_storm(run, disjoint);
 }
 
-static void any_edit(struct scenario_run *run, struct arena *arena)
+void storm_any_edit(struct scenario_run *run, struct arena *arena)
 {
     switch (stage_random(4)) {
     case 0:
@@ -85,7 +85,7 @@ static void any_edit(struct scenario_run *run, struct arena *arena)
 
 void storm_initiators(struct scenario_run *run)
 {
-    stage_storm(run, any_edit);
+    stage_storm(run, storm_any_edit);
 }
 
 /* From one page to more than are invalidated one by one. */
@@ -100,7 +100,7 @@ void storm_kernel(struct scenario_run *run)
     bool initiator = machine_cpu() < run->initiators;
     unsigned turn = 0;
 
-    for (uint64_t round = 0; initiator ? round < run->rounds : stage_going_on(run, &turn); round++) {
+    for (uint64_t round = 0; initiator ? stage_round(run, round) : stage_going_on(run, &turn); round++) {
         machine_switch(round & 1 ? run->arena[1].space : NULL, true);
         stage_burst(&run->arena[0]);
         if (initiator)
@@ -133,7 +133,7 @@ static void empty_table(struct edit *edit, struct arena *arena, struct oracle_pa
     }
 }
 
-static void table_edit(struct scenario_run *run, struct arena *arena)
+void storm_table_edit(struct scenario_run *run, struct arena *arena)
 {
     struct oracle_page *first = &arena->page[stage_random(arena->pages / arena->per_table) * arena->per_table];
     struct edit edit;
@@ -152,7 +152,7 @@ static void table_edit(struct scenario_run *run, struct arena *arena)
 
 void storm_tables(struct scenario_run *run)
 {
-    stage_storm(run, table_edit);
+    stage_storm(run, storm_table_edit);
 }
 
 /* The same, with readers that are lazy half of the time: their walkers are still in the tables. */
@@ -162,7 +162,7 @@ void storm_walk(struct scenario_run *run)
     unsigned turn = 0;
 
     if (machine_cpu() < run->initiators) {
-        stage_storm(run, table_edit);
+        stage_storm(run, storm_table_edit);
         return;
     }
     machine_switch(arena->space, true);
@@ -382,7 +382,7 @@ void storm_flights(struct scenario_run *run)
         machine_switch(NULL, true);
         return;
     }
-    for (uint64_t round = 0; round < run->rounds; round++) {
+    for (uint64_t round = 0; stage_round(run, round); round++) {
         struct edit *edit = &flights[machine_cpu()][round % count];
 
         stage_burst(arena);

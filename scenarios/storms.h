@@ -20,6 +20,9 @@ void storm_huge_close(struct scenario_run *run);
 void storm_initiators(struct scenario_run *run);
 void storm_kernel(struct scenario_run *run);
 void storm_flights(struct scenario_run *run);
+/* Some edit of one page or a few; of pages and their table, for an arena that has several. */
+void storm_any_edit(struct scenario_run *run, struct arena *arena);
+void storm_table_edit(struct scenario_run *run, struct arena *arena);
 
 /* places.c: where CPUs are while others unmap: in other spaces, lazy, between spaces, away */
 void place_spaces(struct scenario_run *run);
@@ -27,6 +30,7 @@ void place_switches(struct scenario_run *run);
 void place_lazy(struct scenario_run *run);
 void place_undisturbed(struct scenario_run *run);
 void place_hotplug(struct scenario_run *run);
+void place_everything(struct scenario_run *run);
 
 /* races.c: interleavings that went wrong elsewhere */
 void race_shared_ack(struct scenario_run *run);

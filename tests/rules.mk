@@ -54,7 +54,7 @@ test-options: | setup-host
 	@tools/setup gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc gcc-riscv64-linux-gnu:riscv64-linux-gnu-gcc
 	@tests/options-matrix $(BUILD)/tests/options
 
-.PHONY: setup-emulators test-kernel test
+.PHONY: setup-emulators faults-kernels test-kernel soak test
 
 setup-emulators:
 	@tools/setup gcc:gcc binutils:ld qemu-system-x86:qemu-system-x86_64 bochs:bochs xorriso:xorriso mtools:mformat \
@@ -62,15 +62,32 @@ setup-emulators:
 	    gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc binutils-aarch64-linux-gnu:aarch64-linux-gnu-ld \
 	    qemu-system-misc:qemu-system-riscv64 gcc-riscv64-linux-gnu:riscv64-linux-gnu-gcc
 
+# For runs in which interrupts are lost: kernels that hear of a stall within a millisecond or so, and the library as it
+# is, or broken as the explorer's museum has it.
+FAULTS = $(BUILD)/faults
+FAULTS_MUTANTS = foreign-interrupt-answers nmi-lost-in-a-section
+FAULTS_MAKE = $(MAKE) --no-print-directory testkernel ARCH=x86_64 KERNEL_EXTRA=-DKTLB_STALL_SPINS=256
+faults-kernels:
+	@$(FAULTS_MAKE) BUILD=$(FAULTS) >/dev/null
+	@for mutant in $(FAULTS_MUTANTS); do \
+	    mkdir -p $(FAULTS)/$$mutant && cp -pr source $(FAULTS)/$$mutant/ && \
+	    explorer/mutants/run --only=$$mutant --write=$(FAULTS)/$$mutant && \
+	    $(FAULTS_MAKE) BUILD=$(FAULTS)/$$mutant KERNEL_LIBRARY="$$(echo $(FAULTS)/$$mutant/source/*.c \
+	        $(FAULTS)/$$mutant/source/protocol/*.c)" >/dev/null || exit 1; \
+	done
+
 # Every architecture, or the one that ARCH= names.
 KERNEL_TESTED := $(if $(filter file,$(origin ARCH)),$(KERNEL_ARCHES),$(ARCH))
 test-kernel:
 	@for arch in $(KERNEL_TESTED); do \
-	    $(MAKE) --no-print-directory ARCH=$$arch testkernel $$([ $$arch != x86_64 ] || echo iso) || exit 1; done
-	@[ -z "$(filter x86_64,$(KERNEL_TESTED))" ] || { $(MAKE) --no-print-directory ARCH=x86_64 BUILD=$(BUILD)/impatient \
-	    KERNEL_EXTRA=-DKTLB_STALL_SPINS=64 testkernel >/dev/null && mkdir -p $(BUILD)/testkernel/x86_64-impatient && \
-	    cp $(BUILD)/impatient/testkernel/x86_64/ktlb.elf $(BUILD)/testkernel/x86_64-impatient/; }
+	    $(MAKE) --no-print-directory ARCH=$$arch testkernel \
+	        $$([ $$arch != x86_64 ] || echo iso faults-kernels) || exit 1; done
 	@tests/kernel-matrix $(BUILD)/testkernel $(BUILD)/tests/kernel $(KERNEL_TESTED)
+
+# A minute of everything at once. No stall, no stale access; and the control.
+soak: setup-emulators $(TESTKERNEL)
+	@tools/run-in-emulator --cpus $(if $(filter command% environment%,$(origin CPUS)),$(CPUS),64) --memory 512 \
+	    --timeout $$(($(or $(SECONDS),60) * 4 + 300)) $(TESTKERNEL) -- scenario=everything seconds=$(or $(SECONDS),60)
 
 # Everything, each part whatever became of the others; then one sum.
 TEST_PARTS := test-host test-options test-traces litmus explorer-check test-kernel

@@ -13,9 +13,10 @@ _Noreturn void kernel_panic(const char *format, ...) __attribute__((format(print
 #define KTLB_EVENTS 256
 #endif
 
-/* A turn may halt for a while here (machine_relax): this is some seconds of the host at most. */
+/* Every 32nd turn halts here for 0.1 ms or more (machine_relax), so this is three seconds at least. A host with fewer
+ * cores than the machine has CPUs keeps none of them waiting for as long, and a stall is a failure. */
 #ifndef KTLB_STALL_SPINS
-#define KTLB_STALL_SPINS (1u << 19)
+#define KTLB_STALL_SPINS (1u << 20)
 #endif
 
 #endif

@@ -16,6 +16,7 @@
 /* A seeded tick comes within this, per busy CPU: long enough to get something done in between, short enough for some
  * ticks inside every batch. guess: a batch is in the order of 2000 instructions, each of which takes 1 ns. */
 #define SEEDED_TICK_NS 4000u
+#define FAULT_TICK_NS 400000u /* the mean of what is between ticks of a busy CPU when things are to go wrong at them */
 
 const char cpu_idle_text[] = "idle";
 struct cpu cpus[KTLB_CPUS_MAX];
@@ -62,9 +63,12 @@ static void doing(struct cpu *cpu, const char *what)
 
 static void tick_arm(struct cpu *cpu)
 {
-    uint64_t within = (uint64_t)SEEDED_TICK_NS * cpus_count;
+    uint64_t within = options.seeded ? (uint64_t)SEEDED_TICK_NS * cpus_count : 2 * FAULT_TICK_NS;
 
-    arch_timer_arm(options.seeded && cpu->busy ? within / 8 + random_next(&cpu->random_timer) % within : TICK_NS);
+    if (cpu->busy && (options.seeded || options.faults))
+        arch_timer_arm(within / 8 + random_next(&cpu->random_timer) % within);
+    else
+        arch_timer_arm(TICK_NS);
 }
 
 void kernel_tick(const struct context *context)
@@ -73,6 +77,7 @@ void kernel_tick(const struct context *context)
 
     where.masked = where.masked || arch_cpu()->napping;
     tick_arm(arch_cpu());
+    faults_tick();
     watchdog_look(&where);
 }
 
@@ -360,6 +365,7 @@ void machine_offline(void)
     arch_irq_save();
     machine_switch(NULL, true);
     ktlb_cpu_offline();
+    cpu->departures++;
     cpu->online = false;
     doing(cpu, "offline");
 }
@@ -421,12 +427,24 @@ unsigned ktlb_port_cpu(void)
     return arch_cpu()->number;
 }
 
-void ktlb_port_ipi(const struct ktlb_cpuset *targets)
+void cpus_interrupt(const struct ktlb_cpuset *targets)
 {
     if (options.by_nmi)
         arch_nmi(targets);
     else
         arch_ipi(targets, ARCH_IPI_KTLB);
+}
+
+void ktlb_port_ipi(const struct ktlb_cpuset *targets)
+{
+    struct cpu *self = arch_cpu();
+
+    if (self->answer_lost)
+        self->answer_lost = false;
+    else if (options.faults)
+        faults_send(targets);
+    else
+        cpus_interrupt(targets);
 }
 
 ktlb_irq ktlb_port_irq_save(void)

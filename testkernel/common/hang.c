@@ -1,8 +1,9 @@
 /*
  * hang.c - how a run ends, above all when it should not have: every CPU's state, then a failing status.
  *
- * A hang is that no CPU got anything done for a while: by the clock of the machine, looked at from ticks and from
- * stalled waits. The host can ask for the same report by sending a character, when its own patience is at an end.
+ * A hang is that no CPU got anything done for a while, or that one shootdown waited as long: by the clock of the
+ * machine, looked at from ticks and from stalled waits. The host can ask for the same report by sending a character,
+ * when its own patience is at an end.
  * The reporter stops the others by NMI, so what they say is where they were, interrupts masked or not.
  */
 #include "kernel.h"
@@ -11,7 +12,7 @@
 #define CALLERS_MAX 8u
 #define LOOK_MS 200u
 
-static struct ktlb_u32 dying;          /* a CPU reports, the others stop */
+static struct ktlb_u32 dying;          /* one more than the CPU that reports, while the others stop; 0: none */
 static struct ktlb_u32 looking;
 static struct ktlb_u64 looked_at;
 static uint64_t progress_seen, progress_at; /* under looking */
@@ -111,9 +112,10 @@ static void print_cpu(const struct cpu *cpu, const struct context *at)
 void kernel_die(const struct context *context, const char *what)
 {
     struct cpu *self = arch_cpu();
+    uint32_t nobody = 0;
 
     arch_irq_save();
-    if (ktlb_rmw_exchange_acq_rel_u32(&dying, 1)) /* another was first, and stops this one; or this one dies twice */
+    if (!ktlb_rmw_cas_acq_rel_u32(&dying, &nobody, self->number + 1)) /* another was first; or this one dies twice */
         arch_stop();
     console_seize();
     console_print("FAILED on CPU %u: %s\n", self->number, what);
@@ -138,10 +140,14 @@ void kernel_die(const struct context *context, const char *what)
 void kernel_nmi(const struct context *context)
 {
     struct cpu *cpu = arch_cpu();
+    uint32_t reporter = ktlb_load_acquire_u32(&dying);
 
     ktlb_store_relaxed(&cpu->nmis, ktlb_load_relaxed(&cpu->nmis) + 1);
-    if (!ktlb_load_acquire_u32(&dying)) {
-        if (options.by_nmi)
+    if (reporter == cpu->number + 1)
+        return; /* a stray one; this CPU is not yet to stop */
+    if (!reporter) {
+        faults_nmi();
+        if (options.by_nmi || options.faults)
             ktlb_ipi(); /* harmless where the NMI was for something else */
         /* Where all CPUs have interrupts masked, no tick reads what the host sent, and it sends NMIs as well. */
         if (arch_console_read() == ASKED)
@@ -179,6 +185,11 @@ static int64_t later_by(uint64_t now, uint64_t then)
     return (int64_t)(now - then);
 }
 
+static bool outlasts_watchdog(uint64_t now, uint64_t since)
+{
+    return later_by(now, since) > (int64_t)(options.watchdog * 1000 * arch_clock_per_ms());
+}
+
 static void look(uint64_t now, const struct context *context)
 {
     uint64_t sum = 0;
@@ -190,7 +201,7 @@ static void look(uint64_t now, const struct context *context)
     if (sum != progress_seen || !progress_at) {
         progress_seen = sum;
         progress_at = now;
-    } else if (later_by(now, progress_at) > (int64_t)(options.watchdog * 1000 * arch_clock_per_ms())) {
+    } else if (outlasts_watchdog(now, progress_at)) {
         kernel_die(context, "a hang: no CPU got anything done for as long as watchdog= says");
     }
 }
@@ -207,17 +218,43 @@ void watchdog_look(const struct context *context)
     ktlb_store_release_u32(&looking, 0);
 }
 
+static void note_stall(struct cpu *cpu, const struct ktlb_batch *batch)
+{
+    uint64_t done = ktlb_load_relaxed(&cpu->progress);
+
+    if (cpu->stalled != batch || cpu->stalled_at != done)
+        cpu->stalled_since = arch_clock();
+    cpu->stalled = batch;
+    cpu->stalled_at = done;
+}
+
+/* The controls. The library is about to interrupt, once, whoever is still waited for but this CPU itself. */
+static void answer_wrongly(struct cpu *cpu, const struct ktlb_batch *batch)
+{
+    struct ktlb_cpuset others = *ktlb_batch_waiting(batch);
+
+    ktlb_cpuset_remove(&others, cpu->number);
+    cpu->answer_lost = !ktlb_cpuset_empty(&others);
+    if (options.answer == ANSWER_LIE) /* what no port may do */
+        *(struct ktlb_cpuset *)(uintptr_t)ktlb_batch_waiting(batch) = (struct ktlb_cpuset){{0}};
+}
+
 void ktlb_port_stall(const struct ktlb_batch *batch)
 {
     struct cpu *cpu = arch_cpu();
     struct context here = HERE;
 
     cpu->in_port = true;
-    cpu->stalled = batch;
-    cpu->stalled_at = ktlb_load_relaxed(&cpu->progress);
-    print_wait(cpu->number, batch);
+    note_stall(cpu, batch);
+    /* Where interrupts are lost on purpose there would be no end of lines: only those about a frozen CPU then, once. */
+    if (!options.faults || faults_stalled(batch))
+        print_wait(cpu->number, batch);
     if (options.trace && options.trace != TRACE_UNASKED && batch->reports == 1)
         events_print(options.trace, false);
+    if (outlasts_watchdog(arch_clock(), cpu->stalled_since))
+        kernel_die(&here, "a hang: a shootdown has waited for as long as watchdog= says");
     watchdog_look(&here);
+    if (options.answer != ANSWER_AGAIN)
+        answer_wrongly(cpu, batch);
     cpu->in_port = false;
 }

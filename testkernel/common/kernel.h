@@ -30,14 +30,15 @@ struct cpu {
     uint64_t strays;            /* interrupts sent that ktlb knows nothing of, but for waking */
     bool busy;                  /* in a body */
     bool online;                /* for ktlb */
-    uint64_t random, random_timer;
-    uint64_t relaxed_at, accesses;
+    uint64_t random, random_timer, random_faults;
+    uint64_t relaxed_at, accesses, departures;
     bool napping;               /* waits with interrupts masked, whatever a context says */
     unsigned relaxed;
     char *stack;
     const struct ktlb_batch *stalled; /* it waited for too long when progress was stalled_at; gone if that changed */
-    uint64_t stalled_at;
+    uint64_t stalled_at, stalled_since; /* the latter by the clock */
     bool in_port;               /* called by the library, which must not be called now */
+    bool answer_lost;           /* what the library sends next is what it sends again after a stall, and goes astray */
 
     KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_pointer job; /* struct job *: what to run next */
     struct ktlb_u32 started;
@@ -50,12 +51,21 @@ extern unsigned cpus_count;
 
 /* ---- options of the command line, set once ---- */
 
+/* What becomes of the library's answer to a stall, which is to interrupt again. All but the first are controls. */
+enum answer {
+    ANSWER_AGAIN,
+    ANSWER_NONE, /* it goes astray */
+    ANSWER_LIE,  /* and the wait is declared over */
+};
+
 struct options {
-    uint64_t cpus, seed, scale, controls, watchdog;
+    uint64_t cpus, seed, scale, controls, watchdog, seconds;
     bool seeded, progress_tty;
     uint64_t running;
     uint64_t trace; /* events of each CPU to print, TRACE_UNASKED: only where a run fails */
     bool by_nmi; /* ktlb is delivered by NMI */
+    bool faults; /* see faults.c */
+    enum answer answer;
     char protocol[32], scenario[256];
 };
 extern struct options options;
@@ -110,6 +120,19 @@ bool cpus_sends_agree(void);
  * once; the host would come round to it much later. */
 void cpu_breathe(struct cpu *cpu);
 uint64_t random_next(uint64_t *state);
+/* Interrupt @targets, who are not nobody, as ktlb's delivery says. => Interrupts masked. */
+void cpus_interrupt(const struct ktlb_cpuset *targets);
+
+/* faults.c */
+bool faults_choose(const char *list); /* names separated by commas; false: one is not known */
+void faults_begin(void);              /* from here on; all CPUs have started */
+void faults_send(const struct ktlb_cpuset *targets); /* in place of cpus_interrupt() */
+void faults_tick(void);
+void faults_nmi(void);
+/* @batch has stalled; true: because of a frozen CPU, for the first time since it froze. */
+bool faults_stalled(const struct ktlb_batch *batch);
+/* No more faults; say what there was. false: a fault that was asked for never happened, or was not noticed. */
+bool faults_report(void);
 
 /* events.c */
 /* The last @last of each CPU, if no other CPU is printing them. @alone: no other runs any more, whatever it was doing. */

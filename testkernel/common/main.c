@@ -10,8 +10,9 @@ struct machine machine;
 /* ---- the command line: words of the form name=value ---- */
 
 static const char known[] = "cpus=N seed=N scale=N (1000: full size) controls=0|1 watchdog=SECONDS progress=tty|lines "
-                            "protocol=NAME|all delivery=interrupt|nmi scenario=NAME[,NAME] running=N (of a trace's "
-                            "threads at once) trace=N (events of each CPU, printed) ";
+                            "protocol=NAME|all delivery=interrupt|nmi scenario=NAME[,NAME] seconds=N (per scenario) "
+                            "running=N (of a trace's threads at once) trace=N (events of each CPU, printed) "
+                            "faults=all|drop,late,twice,spurious,nmi,freeze answer=again|none|lie ";
 
 static const struct {
     const char *name;
@@ -25,6 +26,7 @@ static const struct {
     {"watchdog", &options.watchdog, 1, 100000},
     {"running", &options.running, 1, REPLAY_RUNNING_MAX},
     {"trace", &options.trace, 0, KTLB_EVENTS},
+    {"seconds", &options.seconds, 1, 100000},
 };
 
 static void number_set(const char *name, const char *text, uint64_t *value, uint64_t min, uint64_t max)
@@ -71,7 +73,10 @@ static void option_set(const char *name, const char *value)
         options.progress_tty = value[0] == 't';
     else if (text_equal(name, "delivery") && (text_equal(value, "interrupt") || text_equal(value, "nmi")))
         options.by_nmi = value[0] == 'n';
-    else if (!arch_option(name, value))
+    else if (text_equal(name, "answer") && (text_equal(value, "again") || text_equal(value, "none") ||
+                                            text_equal(value, "lie")))
+        options.answer = value[0] == 'a' ? ANSWER_AGAIN : value[0] == 'n' ? ANSWER_NONE : ANSWER_LIE;
+    else if (!(text_equal(name, "faults") && faults_choose(value)) && !arch_option(name, value))
         kernel_refuse("%s%s%s: no such option or no such value; known are: %s%s", name, *value ? "=" : "", value, known,
                      arch_option_names);
 }
@@ -163,6 +168,7 @@ static void cpus_init(void)
         cpus[i].number = i;
         cpus[i].random = options.seed * KTLB_CPUS_MAX + i;
         cpus[i].random_timer = ~cpus[i].random;
+        cpus[i].random_faults = cpus[i].random ^ UINT64_C(0x6661756c74); /* a stream apart */
     }
     found = arch_cpus_find(limit);
     cpus_count = found < limit ? found : limit;
@@ -183,7 +189,9 @@ static void machine_init(void)
     machine.scale = options.scale;
     machine.seed = options.seed;
     machine.blind_wait = options.by_nmi;
+    machine.faults = options.faults;
     arch_describe(&machine);
+    machine.duration = options.seconds * 1000 * arch_clock_per_ms();
 }
 
 /* ---- what is run ---- */
@@ -231,6 +239,27 @@ static bool run_all(const struct boot *boot)
     return good;
 }
 
+/* What the library did in all of it, controls too. */
+static void library_report(void)
+{
+    uint64_t dispatches = 0, targets = 0, interrupts = 0, loads = 0, departures = 0, stalls = 0, longest = 0;
+    struct ktlb_stats stats;
+
+    for (unsigned i = 0; i < cpus_count; i++) {
+        ktlb_stats_read(i, &stats);
+        dispatches += stats.dispatches;
+        targets += stats.targets;
+        interrupts += stats.interrupts;
+        loads += stats.switches;
+        departures += cpus[i].departures;
+        stalls += stats.stalls;
+        longest = stats.wait_cycles_max > longest ? stats.wait_cycles_max : longest;
+    }
+    console_print("# %lu shootdowns, of %lu CPUs, by %lu interrupts; %lu spaces loaded, %lu times a CPU was away; the "
+                  "longest wait %lu ms, %lu stalls\n", dispatches, targets, interrupts, loads, departures,
+                  longest / arch_clock_per_ms(), stalls);
+}
+
 void kernel_main(const struct boot *boot)
 {
     bool good;
@@ -248,7 +277,12 @@ void kernel_main(const struct boot *boot)
                   machine.asids, options.seeded ? ", seeded" : "");
     arch_irq_restore(1);
     cpu_ticks_begin(&cpus[0]);
+    faults_begin();
     good = run_all(boot);
     print_events(good);
-    kernel_exit(cpus_sends_agree() && good);
+    if (!boot->module)
+        library_report();
+    if (options.faults)
+        good = faults_report() && good;
+    kernel_exit((options.faults || cpus_sends_agree()) && good); /* with faults, they are not to */
 }
