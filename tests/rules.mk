@@ -93,7 +93,8 @@ soak: setup-emulators $(TESTKERNEL)
 TEST_PARTS := test-host test-options test-traces litmus explorer-check test-kernel
 test: setup-host setup-emulators
 	@mkdir -p $(BUILD)/tests; status=0; passed=0; failed=0; for part in $(TEST_PARTS); do \
-	    echo "== $$part"; $(MAKE) --no-print-directory $$part >$(BUILD)/tests/$$part.log 2>&1 & \
+	    echo "== $$part"; : >$(BUILD)/tests/$$part.log; $(MAKE) --no-print-directory $$part \
+	        >>$(BUILD)/tests/$$part.log 2>&1 & \
 	    tail -n +1 -q --pid=$$! -f $(BUILD)/tests/$$part.log; wait $$! || status=1; \
 	    sum=$$(grep -aE '^[0-9]+ passed, [0-9]+ failed' $(BUILD)/tests/$$part.log | tail -1); \
 	    [ -n "$$sum" ] || { sum='0 passed, 1 failed'; }; \

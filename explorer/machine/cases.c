@@ -502,6 +502,28 @@ static void both_in_one_and_strays(void)
     hardware_stray(1, 2);
 }
 
+/* An interrupt handler that unmaps on its own, wherever it finds its CPU: in the middle of a wait, above all. */
+static void unmap_in_handler(void)
+{
+    start(&batches[machine_cpu()][3], one, USER(1), 0);
+    finish(&batches[machine_cpu()][3]);
+}
+
+static void both_in_one_and_a_handler(void)
+{
+    both_in_one();
+    hardware_stray(0, 1);
+    hardware_stray_handler = unmap_in_handler;
+}
+
+/* The same on the target, which may be about to serve the first CPU. */
+static void both_in_one_and_a_handler_there(void)
+{
+    both_in_one();
+    hardware_stray(1, 1);
+    hardware_stray_handler = unmap_in_handler;
+}
+
 /* ---- by NMI: everywhere, and with interrupts masked ---- */
 
 #define BY_NMI(setup)                                                                              \
@@ -972,6 +994,8 @@ const struct ex_case cases[] = {
     CASE("crossing", 2, both_in_one, each_unmaps, "P5: two initiators, each the other's target"),
     CASE("crossing-masked", 2, both_in_one, each_unmaps_masked, "P5: the same with interrupts masked"),
     CASE("stray", 2, both_in_one_and_strays, unmap_one_looks_around, "P2: interrupts from nobody"),
+    CASE("re-entry", 2, both_in_one_and_a_handler, unmap_one_just_there, "P2: a handler unmaps on top of an unmap"),
+    CASE("re-entry-target", 2, both_in_one_and_a_handler_there, unmap_one_looks_around, "P2 P5: and on the target"),
     CASE("nmi", 2, both_in_one_and_strays_by_nmi, unmap_one_looks_around, "P1: by NMI, and NMIs from nobody"),
     CASE("nmi-masked", 2, both_in_one_by_nmi, unmap_and_release_waits_masked, "P5: the target masks interrupts and never polls"),
     CASE("nmi-switch-back", 2, second_in_one_by_nmi, unmap_one_goes_and_returns, "P4: an NMI at any point of a switch"),

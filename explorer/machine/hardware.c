@@ -33,6 +33,7 @@ static unsigned cpu_count, strays[EX_CPUS_MAX], interrupts_sent;
 static uint64_t mapped[2 * PAGES];
 static unsigned mapped_count;
 bool hardware_by_nmi;
+void (*hardware_stray_handler)(void);
 uint64_t hardware_frame[FRAMES];
 uint64_t hardware_directory[ROOTS][REGIONS];
 uint64_t hardware_table[TABLES][TABLE_PAGES];
@@ -68,6 +69,7 @@ void hardware_reset(unsigned count)
     cpu_count = count;
     interrupts_sent = 0;
     memset(strays, 0, sizeof(strays));
+    hardware_stray_handler = NULL;
     memset(cpus, 0, sizeof(cpus));
     memset(hardware_directory, 0, sizeof(hardware_directory));
     memset(hardware_table, 0, sizeof(hardware_table));
@@ -461,7 +463,7 @@ void hardware_interrupt(unsigned target, const struct ex_view *carried)
     ex_poke(target);
 }
 
-static void take(unsigned number)
+static void take(unsigned number, void (*handler)(void))
 {
     struct cpu *cpu = &cpus[number];
     const struct ex_view *carried = cpu->carried;
@@ -475,6 +477,10 @@ static void take(unsigned number)
     if (carried)
         ex_view_acquire(carried);
     ktlb_ipi();
+    if (handler) {
+        handler();
+        ex_poke(number); /* it may have waited, and seen what the loop it interrupted would wait for: that looks again */
+    }
     cpu->in_nmi = false;
     cpu->masked = masked;
     hardware_kernel_end(exposed);
@@ -496,7 +502,7 @@ bool hardware_deliver(unsigned number)
 
     if (!cpu->pending || blocked(cpu))
         return false;
-    take(number);
+    take(number, NULL);
     return true;
 }
 
@@ -517,9 +523,9 @@ void hardware_before_step(unsigned number)
     if (blocked(cpu) || cpu->accessing)
         return;
     if (cpu->pending && ex_choose(2, "take the interrupt"))
-        take(number);
+        take(number, NULL);
     if (strays[number] && ex_choose(2, "a stray interrupt")) {
         strays[number]--;
-        take(number);
+        take(number, hardware_stray_handler);
     }
 }

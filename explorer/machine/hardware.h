@@ -137,5 +137,7 @@ bool hardware_deliver(unsigned cpu);
 unsigned hardware_interrupts_sent(void);
 /* So many more stray interrupts (on our vector, from nobody) may arrive on @cpu, anywhere. */
 void hardware_stray(unsigned cpu, unsigned count);
+/* What the host's handler does at the end of such an interrupt; null: nothing. Reset clears it. */
+extern void (*hardware_stray_handler)(void);
 
 #endif
