@@ -30,7 +30,8 @@ KERNEL_LIBRARY = $(wildcard source/*.c source/protocol/*.c)
 # What the kernel runs once it is up: whatever defines scenarios_run().
 KERNEL_WORK ?= $(wildcard scenarios/*.c) traces/trace.c
 KERNEL_SOURCES = $(wildcard testkernel/common/*.c testkernel/$(ARCH)/*.c) $(KERNEL_LIBRARY) $(KERNEL_WORK)
-KERNEL_OBJECTS = $(KERNEL_SOURCES:%.c=$(KERNEL_DIR)/%.o) $(KERNEL_DIR)/testkernel/$(ARCH)/boot.o
+KERNEL_OBJECTS = $(KERNEL_SOURCES:%.c=$(KERNEL_DIR)/%.o) $(KERNEL_WORK_ASSEMBLY:%.S=$(KERNEL_DIR)/%.o) \
+    $(KERNEL_DIR)/testkernel/$(ARCH)/boot.o
 
 # Frame pointers are for reports. The architecture's own flags keep floating point out, and a red zone: interrupts run
 # on the same stack.
@@ -52,10 +53,10 @@ $(KERNEL_DIR)/%.o: %.c $(KERNEL_DIR)/flags
 $(KERNEL_DIR)/testkernel/common/string.o: KERNEL_CFLAGS += -fno-builtin \
     $(if $(KERNEL_CLANG),,-fno-tree-loop-distribute-patterns)
 
-$(KERNEL_DIR)/%/boot.o: %/boot.S %/layout.h
+$(KERNEL_DIR)/%.o: %.S testkernel/$(ARCH)/layout.h $(KERNEL_DIR)/flags
 	@mkdir -p $(@D)
 	@tools/setup $(KERNEL_CC_SETUP)
-	@$(KERNEL_CC) $(KERNEL_ARCH_ASFLAGS) -g -c $< -o $@
+	@$(KERNEL_CC) $(KERNEL_ARCH_ASFLAGS) -g $(KERNEL_EXTRA) -c $< -o $@
 
 $(KERNEL_DIR)/link.ld: testkernel/$(ARCH)/link.ld testkernel/$(ARCH)/layout.h
 	@mkdir -p $(@D)
@@ -81,3 +82,12 @@ $(TESTKERNEL_ISO): $(TESTKERNEL) tools/iso
 	@tools/iso $(TESTKERNEL) $@ --
 
 -include $(KERNEL_OBJECTS:.o=.d)
+
+# The monitor: this kernel at EL2, and below it a guest that invalidates for itself. A build of its own.
+MONITOR_DIR = $(BUILD)/monitor
+MONITOR = $(MONITOR_DIR)/testkernel/aarch64/ktlb.elf
+.PHONY: monitor
+monitor:
+	@$(MAKE) --no-print-directory ARCH=aarch64 BUILD=$(MONITOR_DIR) KERNEL_EXTRA=-DKERNEL_EL2 \
+	    KERNEL_WORK='$(wildcard testkernel/monitor/*.c)' \
+	    KERNEL_WORK_ASSEMBLY='testkernel/monitor/world.S examples/guest/shim.S' testkernel

@@ -15,6 +15,8 @@
 /* 48-bit addresses in both halves, 4 KiB pages, walks through the caches, tags in TTBR0. */
 #define TCR_EL1 (16 | 16 << 16 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 24 | 1 << 26 | 3 << 28 | 2 << 30)
 
+#define HCR_KERNEL_EL2 (1 << 34 | 1 << 31 | 1 << 27) /* E2H, RW, TGE: EL2 looks like EL1 */
+
     .macro physical register, symbol
     adrp \register, \symbol
     add \register, \register, :lo12:\symbol
@@ -113,6 +115,31 @@ arm_cpu_entry:
     mov x30, xzr
     b arm_cpu_main
 
+#ifdef KERNEL_EL2
+/* A monitor stays in EL2, where E2H gives EL1's names to EL2's registers: all that follows is the same code. */
+to_el1:
+    mrs x1, CurrentEL
+    cmp x1, #CURRENT_EL2
+    b.ne .
+    ldr x0, =HCR_KERNEL_EL2
+    msr hcr_el2, x0
+    isb
+    ldr x0, =SCTLR_EL1_OFF
+    msr sctlr_el1, x0
+    mov x0, #3 << 20                    /* no traps */
+    msr cpacr_el1, x0
+    msr hstr_el2, xzr
+    msr vttbr_el2, xzr
+    msr cntvoff_el2, xzr
+    mrs x0, s3_4_c12_c9_5               /* ICC_SRE_EL2 */
+    orr x0, x0, #1
+    msr s3_4_c12_c9_5, x0
+    isb
+    msr s3_4_c12_c11_0, xzr             /* ICH_HCR_EL2: no virtual interrupts */
+    msr daifset, #0xf
+    isb
+    ret
+#else
 /* Down to EL1, if this is EL2, whose traps are all left off; and to a known state of it. */
 to_el1:
     ldr x0, =SCTLR_EL1_OFF
@@ -149,6 +176,7 @@ to_el1:
 3:  msr daifset, #0xf
     isb
     ret
+#endif
 
 /* Drop, and write back where something waits, what the caches hold of [x0, x1). Uses x2 to x4. */
 caches_drop:

@@ -42,6 +42,18 @@ enum priority { PRIORITY_NMI = 0x00, PRIORITY_TIMER = 0x40, PRIORITY_HOLD = 0x60
 /* So that the macro's argument is expanded first. */
 #define ICC_READ(name) READ_REGISTER(name)
 #define ICC_WRITE(name, value) WRITE_REGISTER(name, value)
+#define TIMER_WRITE(name, value) WRITE_REGISTER(name, value)
+
+/* At EL1 the virtual timer; at EL2 its own, which has the name of the physical one there. */
+#ifdef KERNEL_EL2
+#define TIMER_WORD 9
+#define TIMER_CONTROL cntp_ctl_el0
+#define TIMER_COMPARE cntp_cval_el0
+#else
+#define TIMER_WORD 6
+#define TIMER_CONTROL cntv_ctl_el0
+#define TIMER_COMPARE cntv_cval_el0
+#endif
 
 static struct devicetree_node node; /* of the controller */
 static uint64_t distributor;
@@ -65,9 +77,9 @@ static void timer_find(void)
 
     /* Its interrupts: secure, EL1's, virtual, EL2's; each a kind (1: a CPU's own, counted from 16), number, flags. */
     if (!devicetree_find(&arm.tree, &timer, "arm,armv8-timer") ||
-        !devicetree_word(&arm.tree, &timer, "interrupts", 6, &kind) ||
-        !devicetree_word(&arm.tree, &timer, "interrupts", 7, &number) || kind != 1 || number > 15)
-        kernel_refuse("the device tree names no virtual timer, or an odd one");
+        !devicetree_word(&arm.tree, &timer, "interrupts", TIMER_WORD, &kind) ||
+        !devicetree_word(&arm.tree, &timer, "interrupts", TIMER_WORD + 1, &number) || kind != 1 || number > 15)
+        kernel_refuse("the device tree names no timer for us, or an odd one");
     arm.timer = 16 + number;
 }
 
@@ -240,7 +252,7 @@ void gic_interrupt(const struct context *context)
     if (number >= INTERRUPT_NONE)
         return;
     if (number == arm.timer)
-        WRITE_REGISTER(cntv_ctl_el0, 0); /* it would ask again at once */
+        TIMER_WRITE(TIMER_CONTROL, 0); /* it would ask again at once */
     ICC_WRITE(ICC_EOIR1, number);
     isb();
     if (number == INTERRUPT_KTLB)
@@ -276,7 +288,7 @@ uint64_t arch_clock_per_ms(void)
 
 void arch_timer_arm(uint64_t nanoseconds)
 {
-    WRITE_REGISTER(cntv_cval_el0, arch_clock() + nanoseconds * arch_clock_per_ms() / 1000000);
-    WRITE_REGISTER(cntv_ctl_el0, 1);
+    TIMER_WRITE(TIMER_COMPARE, arch_clock() + nanoseconds * arch_clock_per_ms() / 1000000);
+    TIMER_WRITE(TIMER_CONTROL, 1);
     isb();
 }
