@@ -18,6 +18,7 @@ help:
 #: make test-traces         the trace reader
 #: make test-kernel         every scenario and its control on the emulated machines
 #: make soak                everything at once on 64 CPUs for a minute (SECONDS=60, CPUS=64)
+#: make test-monitor        a monitor and its guest under load, at EL2 of an emulated aarch64 (RUN=scale=1000: a million)
 #: make iso                 a bootable image with the test kernel
 #: make record CMD='…'      record a trace of a program (OUT=traces/name.trace)
 #: make explore             the library under the C11 memory model and a hostile MMU (QUICK=1, DEEP=1)

@@ -86,7 +86,10 @@ $(TESTKERNEL_ISO): $(TESTKERNEL) tools/iso
 # The monitor: this kernel at EL2, and below it a guest that invalidates for itself. A build of its own.
 MONITOR_DIR = $(BUILD)/monitor
 MONITOR = $(MONITOR_DIR)/testkernel/aarch64/ktlb.elf
-.PHONY: monitor
+.PHONY: monitor test-monitor
+test-monitor: monitor
+	@tools/run-in-emulator --board virtualization=on --cpus 5 $(MONITOR) -- $(or $(RUN),scale=200)
+
 monitor:
 	@$(MAKE) --no-print-directory ARCH=aarch64 BUILD=$(MONITOR_DIR) KERNEL_EXTRA=-DKERNEL_EL2 \
 	    KERNEL_WORK='$(wildcard testkernel/monitor/*.c)' \

@@ -1,10 +1,11 @@
 /*
  * shim.S - a guest's side of the guest accumulator (include/ktlb/guest.h): the code at EL1 that calls the monitor and
- * executes what X8 to X11 say before the program at EL0 goes on. To take and adapt; it is all that such a guest has at EL1.
+ * executes what X8 to X11 say before the program at EL0 goes on. To take and adapt; it is all that such a guest has
+ * at EL1.
  *
  * Every exception from EL0 saves X0 to X30 in a frame of 256 bytes, calls the monitor (HVC, number below), does what it
- * is told, and returns with the frame's registers. The monitor changes a saved register in the frame; the result of a call
- * comes back in X0. Nothing of the protocol is left in a register that the program sees.
+ * is told, and returns with the frame's registers. The monitor changes a saved register in the frame; the result of a
+ * call comes back in X0. Nothing of the protocol is left in a register that the program sees.
  *
  *     HVC #5   SVC from EL0; the registers are the program's          returns X0, X8 to X11: ktlb_vcpu_enter(), or
  *                                                                     ktlb_vcpu_enter_drop_frame()

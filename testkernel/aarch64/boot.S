@@ -116,16 +116,15 @@ arm_cpu_entry:
     b arm_cpu_main
 
 #ifdef KERNEL_EL2
-/* A monitor stays in EL2, where E2H gives EL1's names to EL2's registers: all that follows is the same code. */
+/* A monitor stays in EL2, where E2H gives EL1's names to EL2's registers: all that follows is the same code. Started in
+ * EL1 it comes as far as to say that this will not do. */
 to_el1:
     mrs x1, CurrentEL
     cmp x1, #CURRENT_EL2
-    b.ne .
+    b.ne 4f
     ldr x0, =HCR_KERNEL_EL2
     msr hcr_el2, x0
     isb
-    ldr x0, =SCTLR_EL1_OFF
-    msr sctlr_el1, x0
     mov x0, #3 << 20                    /* no traps */
     msr cpacr_el1, x0
     msr hstr_el2, xzr
@@ -136,6 +135,8 @@ to_el1:
     msr s3_4_c12_c9_5, x0
     isb
     msr s3_4_c12_c11_0, xzr             /* ICH_HCR_EL2: no virtual interrupts */
+4:  ldr x0, =SCTLR_EL1_OFF
+    msr sctlr_el1, x0
     msr daifset, #0xf
     isb
     ret

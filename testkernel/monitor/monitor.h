@@ -21,6 +21,7 @@
 #define REGION_BASE 0x40000000  /* what is mapped and unmapped: a slice per vCPU, and one for all */
 #define SLICE_PAGES 512
 #define SLICES 9                /* eight vCPUs' and the common one */
+#define COMMON_PAGES 64         /* so few of that are in use that two often mean the same */
 #define CODE_BASE 0x50000000    /* a page per vCPU, written and executed in turn */
 #define BLOCK_BASE 0x60000000   /* a block per vCPU */
 #define FAR_BASE 0x70000000     /* a page per vCPU, too far from all others for one range */
@@ -28,15 +29,31 @@
 /* ---- system calls: X0 which, X1 address, X2 pages, X3 rights; the answer in X0 ---- */
 
 #define CALL_EXIT 0
-#define CALL_MAP 1     /* where nothing is mapped; each page's first word is its address */
+/* CALL_MAP: where nothing is mapped. A page's first word is its address, the second a number that rises with every page
+ * mapped; X0: that of the first page, 0 if it was mapped before. */
+#define CALL_MAP 1
 #define CALL_UNMAP 2
 #define CALL_PROTECT 3
 #define CALL_BOTH 9    /* CALL_PROTECT of the page at X1 and the one at X2 */
+#define CALL_READY 10  /* the page at X1 is mapped here, and about to be used */
+#define CALL_TAKE 11   /* unmap it, if it is ready; X0: TAKE_… */
 #define CALL_STALE 4   /* put another frame there, and tell nobody: for the test of precision */
 #define CALL_ALL 5     /* ask for everything to be invalidated */
 #define CALL_CODE 6    /* nothing changed, but what is executed there did */
 #define CALL_WRONG 7   /* the oracle: X1 what, X2 where, X3 what was found */
 #define CALL_SAW 8     /* a result for the monitor: X1 which, X2 value */
+
+#define TAKE_LATER 0
+#define TAKE_DONE 1
+#define TAKE_OVER 2    /* there will be no more */
+
+/* What the guest does: see program.c. */
+#define ROLE_PRECISION 0
+#define ROLE_STORM 1
+#define ROLE_STARE 2      /* vCPU 1 uses a page, vCPU 0 unmaps it */
+#define ROLE_TAKEN 3      /* vCPU 1 uses a page, the monitor takes it */
+#define ROLE_REPLACED 4   /* vCPU 0 unmaps a page, vCPU 1 maps another there */
+#define ROUNDS 20
 
 #define RIGHT_READ 1
 #define RIGHT_WRITE 2
@@ -49,7 +66,8 @@
 #define WRONG_MISSING 3  /* what was mapped cannot be used */
 #define WRONG_CODE 4     /* what was executed is not what was written */
 #define WRONG_STRAY 5    /* a free frame was written to */
-#define WRONG_KINDS 6
+#define WRONG_OLD 6      /* a page has been replaced, and is still what it was */
+#define WRONG_KINDS 7
 
 /* CALL_STALE's new frame. */
 #define SECOND_FRAME 8

@@ -1,8 +1,8 @@
 /*
  * program.c - what the guest runs at EL0: page-table traffic by system calls, and the oracle.
  *
- * It is mapped somewhere else than it is linked, so it has no data and calls nothing: everything is one function. A page that is
- * not there, or not for this, makes an access fail: the monitor skips the instruction and says so in X17.
+ * It is mapped somewhere else than it is linked, so it has no data and calls nothing: everything is one function. A
+ * page that is not there, or not for this, makes an access fail: the monitor skips the instruction and says so in X17.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,7 +12,7 @@
 #define INLINE static inline __attribute__((always_inline))
 #define PAGE UINT64_C(4096)
 
-void guest_program(uint64_t vcpu, uint64_t vcpus, uint64_t operations, uint64_t seed);
+void guest_program(uint64_t vcpu, uint64_t vcpus, uint64_t role, uint64_t operations, uint64_t seed);
 
 INLINE uint64_t call(uint64_t which, uint64_t va, uint64_t pages, uint64_t rights)
 {
@@ -29,7 +29,8 @@ INLINE bool load(uint64_t va, uint64_t *value)
 {
     uint64_t failed, got;
 
-    __asm__ volatile("mov x17, #0\n\tldr %1, [%2]\n\tmov %0, x17" : "=r"(failed), "=&r"(got) : "r"(va) : "x17", "memory");
+    __asm__ volatile("mov x17, #0\n\tldr %1, [%2]\n\tmov %0, x17"
+                     : "=r"(failed), "=&r"(got) : "r"(va) : "x17", "memory");
     *value = got;
     return !failed;
 }
@@ -38,7 +39,8 @@ INLINE bool store(uint64_t va, uint64_t value)
 {
     uint64_t failed;
 
-    __asm__ volatile("mov x17, #0\n\tstr %2, [%1]\n\tmov %0, x17" : "=r"(failed) : "r"(va), "r"(value) : "x17", "memory");
+    __asm__ volatile("mov x17, #0\n\tstr %2, [%1]\n\tmov %0, x17"
+                     : "=r"(failed) : "r"(va), "r"(value) : "x17", "memory");
     return !failed;
 }
 
@@ -68,8 +70,8 @@ INLINE uint64_t slice(uint64_t which)
 /* Anybody's page, at any time: it is there or not, but it is nobody else's. */
 INLINE void look(uint64_t *state, uint64_t vcpus)
 {
-    uint64_t which = any(state, vcpus + 1), value;
-    uint64_t va = slice(which < vcpus ? which : SLICES - 1) + any(state, SLICE_PAGES) * PAGE;
+    uint64_t value, which = any(state, 2) ? SLICES - 1 : any(state, vcpus);
+    uint64_t va = slice(which) + any(state, which == SLICES - 1 ? COMMON_PAGES : SLICE_PAGES) * PAGE;
 
     if (load(va, &value) && value != va)
         call(CALL_WRONG, WRONG_STALE, va, value);
@@ -100,23 +102,23 @@ INLINE void precision(uint64_t vcpu)
     uint64_t va = slice(vcpu), other = va + 32 * PAGE, value = 0;
 
     call(CALL_MAP, va, 1, RIGHT_READ);
-    call(CALL_MAP, other, 24, RIGHT_READ | RIGHT_WRITE);
-    expect(other, 24, RIGHT_READ | RIGHT_WRITE);
+    call(CALL_MAP, other, 32, RIGHT_READ | RIGHT_WRITE);
+    expect(other, 32, RIGHT_READ | RIGHT_WRITE);
     for (unsigned step = SAW_CHANGE; step < SAWS; step++) {
         load(va, &value);
         if (step == SAW_CHANGE)
             call(CALL_STALE, va, 1, RIGHT_READ);
         else if (step == SAW_ALL)
             call(CALL_ALL, 0, 0, 0);
+        else if (step == SAW_PAGES)
+            call(CALL_PROTECT, other, 8, RIGHT_READ);
         else
-            call(CALL_PROTECT, other, step == SAW_PAGES ? 8 : 24, step == SAW_PAGES ? RIGHT_READ : RIGHT_READ | RIGHT_WRITE);
-        if (step == SAW_RANGE) /* all 24 are to change */
-            call(CALL_PROTECT, other, 24, RIGHT_READ);
+            call(CALL_PROTECT, other + 8 * PAGE, 24, RIGHT_READ);
         load(va, &value);
         call(CALL_SAW, step, value & SECOND_FRAME ? 2 : 1, 0);
     }
     call(CALL_UNMAP, va, 1, 0);
-    call(CALL_UNMAP, other, 24, 0);
+    call(CALL_UNMAP, other, 32, 0);
 }
 
 INLINE void storm(uint64_t vcpu, uint64_t vcpus, uint64_t operations, uint64_t state)
@@ -156,9 +158,16 @@ INLINE void storm(uint64_t vcpu, uint64_t vcpus, uint64_t operations, uint64_t s
                 call(CALL_WRONG, WRONG_CODE, code, value);
             i += 2;
         } else if (what < 92) { /* everybody's */
-            at = common + any(&state, SLICE_PAGES - pages) * PAGE;
-            call(any(&state, 2) ? CALL_MAP : CALL_UNMAP, at, pages, RIGHT_READ);
-            i++;
+            uint64_t number, value;
+
+            at = common + any(&state, COMMON_PAGES - pages) * PAGE;
+            call(CALL_UNMAP, at, pages, 0);
+            at += any(&state, pages) * PAGE;
+            number = call(CALL_MAP, at, 1, RIGHT_READ);
+            if (load(at + 8, &value) && value < number)
+                call(CALL_WRONG, WRONG_OLD, at, value);
+            call(CALL_MAP, common + any(&state, COMMON_PAGES - pages) * PAGE, pages, RIGHT_READ);
+            i += 3;
         } else if (what < 94) { /* two ends of the address space in one call, and back */
             call(CALL_BOTH, far, own, RIGHT_READ);
             expect(far, 1, RIGHT_READ);
@@ -186,13 +195,44 @@ INLINE void storm(uint64_t vcpu, uint64_t vcpus, uint64_t operations, uint64_t s
     }
 }
 
-__attribute__((section(".text.guest_program"))) void guest_program(uint64_t vcpu, uint64_t vcpus, uint64_t operations,
-                                                                    uint64_t seed)
+/* Two vCPUs, one page, and a monitor that is slow (preempted) just where that hurts. */
+INLINE void scene(uint64_t vcpu, uint64_t role)
 {
-    if (!operations)
+    uint64_t va = slice(SLICES - 1), value, number;
+
+    if (vcpu == 0) {
+        while (role != ROLE_TAKEN && call(CALL_TAKE, va, 1, 0) != TAKE_OVER) /* ended by the other one's end */
+            ;
+        return;
+    }
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        call(CALL_MAP, va, 1, RIGHT_READ);
+        load(va, &value);
+        call(CALL_READY, va, 1, 0);
+        if (role == ROLE_REPLACED) {
+            while (!(number = call(CALL_MAP, va, 1, RIGHT_READ))) /* ended by vCPU 0 */
+                load(va, &value);
+            if (load(va + 8, &value) && value < number)
+                call(CALL_WRONG, WRONG_OLD, va, value);
+            call(CALL_UNMAP, va, 1, 0);
+        } else {
+            while (load(va, &value) && value == va) /* ended by whoever takes it away */
+                ;
+            if (load(va, &value) && value != va)
+                call(CALL_WRONG, WRONG_STALE, va, value);
+        }
+    }
+}
+
+void __attribute__((section(".text.guest_program")))
+guest_program(uint64_t vcpu, uint64_t vcpus, uint64_t role, uint64_t operations, uint64_t seed)
+{
+    if (role == ROLE_PRECISION)
         precision(vcpu);
-    else
+    else if (role == ROLE_STORM)
         storm(vcpu, vcpus, operations, seed);
+    else
+        scene(vcpu, role);
     for (;;)
         call(CALL_EXIT, 0, 0, 0);
 }

@@ -1,8 +1,8 @@
 /*
  * world.S - from the monitor (EL2) to its guest and back, and the guest's first instructions.
  *
- * A guest stays on its CPU, so EL1's own registers stay where they are: what is exchanged are the general registers, where to
- * go on, and whose interrupts and translation these are (HCR_EL2).
+ * A guest stays on its CPU, so EL1's own registers stay where they are: what is exchanged are the general registers,
+ * where to go on, and whose interrupts and translation these are (HCR_EL2).
  */
 #include "monitor.h"
 
