@@ -736,9 +736,9 @@ bool scenarios_run(const struct scenarios_options *options)
 
     judge(&passed, &failed, run(count, ROLE_STORM, operations, LEAVE_NO_STEP) == 0,
           "storm: nobody reaches what was taken away");
-    machine_print("# %u vCPUs, %llu system calls; entries: none %llu, pages %llu, range %llu, all %llu, instructions %llu",
-                  count, SUM(calls), SUM(kinds[KTLB_GUEST_NONE]), SUM(kinds[KTLB_GUEST_PAGES]), SUM(kinds[KTLB_GUEST_RANGE]),
-                  SUM(kinds[KTLB_GUEST_BROADCAST]), SUM(instructions));
+    machine_print("# %u vCPUs, %llu system calls; entries: none %llu, pages %llu, range %llu, all %llu, "
+                  "instructions %llu", count, SUM(calls), SUM(kinds[KTLB_GUEST_NONE]), SUM(kinds[KTLB_GUEST_PAGES]),
+                  SUM(kinds[KTLB_GUEST_RANGE]), SUM(kinds[KTLB_GUEST_BROADCAST]), SUM(instructions));
     machine_print("# %llu W^X flips, %llu faults of the past, %llu blocks split, %llu pages taken by another thread, "
                   "%llu times after a kick", SUM(flips), SUM(stale_faults), SUM(splits),
                   (unsigned long long)taken_pages, (unsigned long long)taken_waits);
