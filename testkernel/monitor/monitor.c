@@ -18,7 +18,7 @@
 #define VCPUS_MAX (SLICES - 1)
 #define OPERATIONS 1000000
 #define CONTROL_OPERATIONS 10000
-#define DELAY_MS 5
+#define DELAY_MS 20
 
 /* Registers of EL1, by the names they have at EL2. */
 #define SCTLR_EL12 S3_5_C1_C0_0
@@ -78,7 +78,8 @@ static uint64_t mapped_pages;
 /* Controls: the step that is left out, and where that is found. */
 static enum leave { LEAVE_NO_STEP, LEAVE_THE_FLUSH, LEAVE_SHARING, LEAVE_FLUSHED, LEAVE_POSTING, LEAVE_LEFT } leave_out;
 static unsigned role;
-static bool ready; /* vCPU 1's page, in a scene */
+static bool ready; /* vCPU 1's page, in a scene; since when nothing has come in between */
+static uint64_t ready_at;
 static const struct {
     enum leave leave;
     unsigned role;
@@ -287,6 +288,13 @@ static bool is_inside(const struct vcpu *vcpu)
     return !ktlb_vcpu_left(&vcpu->slot, ktlb_vcpu_mark(&vcpu->slot));
 }
 
+/* vCPU 1 has had the time to use its page, and what was invalidated before is filled again. */
+static bool is_ready(void)
+{
+    return ready && arch_clock() - ready_at > arch_clock_per_ms() * DELAY_MS / 4 &&
+           (role == ROLE_REPLACED || is_inside(&vcpus[1]));
+}
+
 /* false: the guest is done. */
 static bool system_call(struct vcpu *vcpu)
 {
@@ -314,11 +322,12 @@ static bool system_call(struct vcpu *vcpu)
         break;
     case CALL_READY:
         ready = true;
+        ready_at = arch_clock();
         break;
     case CALL_TAKE:
         if (ktlb_load_acquire_u32(&running) < vcpus_count) {
             vcpu->world.x[0] = TAKE_OVER;
-        } else if (ready && (role == ROLE_REPLACED || is_inside(&vcpus[1]))) {
+        } else if (is_ready()) {
             ready = false;
             unmap(vcpu, va);
             vcpu->delayed = true;
@@ -444,6 +453,9 @@ static bool called(struct vcpu *vcpu, unsigned shim)
         while (arch_clock() < until)
             machine_relax();
         vcpu->delayed = false;
+        lock_take(&tables_lock);
+        ready_at = arch_clock();
+        lock_release(&tables_lock);
     }
     registers_set(vcpu, shim == SHIM_PAGE ? ktlb_vcpu_enter_page(&vcpu->slot, far) : ktlb_vcpu_enter(&vcpu->slot));
     return true;
@@ -580,7 +592,7 @@ static void take_some(void)
     unsigned count = 0;
 
     lock_take(&tables_lock);
-    if (role != ROLE_STORM && !(role == ROLE_TAKEN && ready && is_inside(&vcpus[1]))) {
+    if (role != ROLE_STORM && !(role == ROLE_TAKEN && is_ready())) {
         lock_release(&tables_lock);
         return;
     }
