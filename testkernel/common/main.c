@@ -128,7 +128,7 @@ static bool compares(void)
  * has too few. */
 static unsigned tags(void)
 {
-    unsigned few = library_broadcasts() ? 2 * cpus_count + 8 : 6;
+    unsigned few = library_broadcasts() ? 2 * cpus_count + 1 : 6;
 
     return few <= tags_found ? few : 0;
 }
