@@ -45,8 +45,12 @@ static void rows_open(void)
         if (same_text(ktlb_protocol_name(i), "broadcast"))
             baseline = ktlb_protocol_name(i);
     row_add(baseline, true);
-    for (unsigned i = 0; ktlb_protocol_name(i); i++)
-        row_add(ktlb_protocol_name(i), false);
+    for (unsigned i = 0; ktlb_protocol_name(i); i++) {
+        if (machine.broadcasts || !same_text(ktlb_protocol_name(i), "hardware"))
+            row_add(ktlb_protocol_name(i), false);
+        else
+            machine_print("    hardware is left out: this machine does not broadcast invalidations");
+    }
 }
 
 static bool row_run(struct row *row)

@@ -36,7 +36,7 @@ struct machine {
     const char *name;      /* "qemu x86_64", "bochs x86_64", … */
     unsigned cpus;         /* CPUs online now, numbered from 0: the scenarios' own number, not all must take part */
     unsigned frame_words;  /* 64-bit words in a frame */
-    unsigned asids;        /* tags in use per CPU; 0: none */
+    unsigned asids;        /* tags in use, of each CPU, or of all together if they mean the same everywhere; 0: none */
     uint64_t user_base;    /* scenarios map from here upwards in spaces: page-size pages, huge pages on huge_size */
     uint64_t kernel_base;  /* and from here in machine_kernel() */
     uint64_t region_size;  /* bytes usable from either base */
@@ -47,11 +47,16 @@ struct machine {
                             * place of so many rounds; 0: it is rounds that count */
     uint64_t seed;         /* that machine_random's streams began from: what a failure prints */
     bool faults;           /* interrupts go astray on purpose: a stall is no failure, nor that somebody was disturbed */
-    /* The TLB forgets these by itself, so a control cannot fire here: */
+    bool broadcasts;       /* what the protocol hardware needs is here */
+    /* What makes a control fire does not happen here: the TLB forgets these by itself, */
     bool blind_tags;        /* entries of a space that was switched away from */
     bool blind_globals;     /* global entries, on a change of root */
     bool blind_walk_caches; /* there are none */
-    bool blind_wait;        /* requests that nobody waits for: delivered by NMI, they are executed at once */
+    /* or, for the way requests travel, nobody misses them: */
+    bool blind_wait;       /* requests that nobody waits for: by NMI or broadcast they are executed at once */
+    bool blind_lazy;       /* a lazy CPU, by broadcast */
+    bool blind_online;     /* one that is away, where a broadcast asks for no names */
+    bool blind_interrupts; /* a target: by broadcast it is not interrupted */
 };
 extern struct machine machine;
 

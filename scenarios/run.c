@@ -152,11 +152,17 @@ static const char *text_of(enum leave_out step)
 static const char *blindness(enum leave_out control)
 {
     if (control == LEAVE_WAIT && machine.blind_wait)
-        return "delivered by NMI, a request is executed before its frame is used again";
+        return "by NMI or broadcast, a request is executed before its frame is used again";
     if (control == LEAVE_TABLES && machine.blind_walk_caches)
         return "this machine has no walk caches";
     if (control == LEAVE_SWITCH && machine.blind_tags)
         return "this machine forgets a space when its root is unloaded";
+    if (control == LEAVE_LAZY && machine.blind_lazy)
+        return "a broadcast reaches lazy CPUs like any other";
+    if (control == LEAVE_ONLINE && machine.blind_online)
+        return "this machine's broadcasts reach CPUs that are away";
+    if (control == LEAVE_SPACE && machine.blind_interrupts)
+        return "broadcasts interrupt nobody";
     if (control == LEAVE_SPACE && !KTLB_STATS)
         return "the library counts nothing (KTLB_STATS 0)";
     return NULL;

@@ -1,6 +1,6 @@
 # Tests on the host: the library under cmocka with a recorded machine, and the option matrix.
 
-HOST_TESTS := op batch cpu protocol mailbox scoreboard doorbell broadcast misuse x86_64 x86_64_invlpgb pte ring stats event apic guest
+HOST_TESTS := op batch cpu protocol mailbox scoreboard doorbell broadcast hardware misuse x86_64 x86_64_invlpgb pte ring stats event apic guest
 # Without the ring a CPU that is behind takes other ways: all of what steps through them runs both ways.
 HOST_TEST_PROGRAMS := $(HOST_TESTS:%=$(BUILD)/tests/test_%) \
 	$(patsubst %,$(BUILD)/tests/test_%-no-ring,batch cpu protocol mailbox scoreboard doorbell broadcast)

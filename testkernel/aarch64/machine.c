@@ -131,12 +131,13 @@ void arch_describe(struct machine *m)
     if (options.by_nmi && !arm.fiq)
         kernel_refuse("delivery=nmi, but this machine leaves no interrupts of group 0 to us; leave the option out");
     m->name = arm.qemu ? "qemu aarch64" : "aarch64";
-    m->asids = arm.use_asids ? 6 : 0;
+    m->asids = !arm.use_asids ? 0 : READ_REGISTER(tcr_el1) & TCR_AS ? 0xffff : 0xff;
     /* QEMU's TLB knows no tag and no global bit, and drops everything when the tag in TTBR0 changes, but not when the
      * root alone does. It has no walk caches. */
     m->blind_tags = arm.qemu && arm.use_asids;
     m->blind_globals = arm.qemu;
     m->blind_walk_caches = arm.qemu;
+    m->blind_online = library_broadcasts();
     console_print("machine: %s, GICv3, PSCI by %s, ASIDs %s, %s\n", m->name, arm.psci_smc ? "SMC" : "HVC",
                   arm.use_asids ? "on" : "off", arm.fiq ? "FIQ as NMI" : "no NMI");
 }

@@ -61,7 +61,8 @@ extern const char arch_option_names[];
 /* Find the CPUs: fill cpus[0 .. @limit-1].hardware with what names them to the machine, the calling CPU first. Return
  * how many there are, which may be more than @limit. After this arch_ipi() works. */
 unsigned arch_cpus_find(unsigned limit);
-/* Set name, asids and the blind_* fields; check options against the machine. => After arch_cpus_find(). */
+/* Set name, the blind_* fields, and asids, to how many tags there are beside 0, for all CPUs alike; check options against
+ * the machine. => After arch_cpus_find(). */
 void arch_describe(struct machine *machine);
 
 /* Make @cpu this CPU's own record: from here on arch_cpu() returns it. */

@@ -11,6 +11,7 @@
 #define RELAX_SPINS 128u       /* turns before it halts */
 #define RELAX_AGAIN 32u        /* turns before it halts again */
 #define CROWD 8u               /* CPUs that may all be busy at once; guess: a small host is not yet lost */
+#define CROWD_BROADCASTS 2u    /* the same where a firmware may do the waiting: it does not halt */
 #define BREATHE_ACCESSES 512u  /* checked accesses between two halts of a CPU in a crowd */
 #define RELAX_GAP_US 20u       /* turns further apart than this are not of one wait. guess */
 /* A seeded tick comes within this, per busy CPU: long enough to get something done in between, short enough for some
@@ -120,8 +121,10 @@ void machine_relax(void)
 
 void cpu_breathe(struct cpu *cpu)
 {
-    if (cpus_count > CROWD && !options.seeded && ++cpu->accesses % BREATHE_ACCESSES == 0)
-        give_way(cpu, (uint64_t)RELAX_NS * cpus_count / CROWD);
+    unsigned crowd = library_broadcasts() ? CROWD_BROADCASTS : CROWD;
+
+    if (cpus_count > crowd && !options.seeded && ++cpu->accesses % BREATHE_ACCESSES == 0)
+        give_way(cpu, (uint64_t)RELAX_NS * cpus_count / crowd);
 }
 
 void lock_take(struct lock *lock)

@@ -73,6 +73,7 @@ extern struct options options;
 #define TRACE_FAILED 16u /* events of each CPU, then */
 /* Of the library, as it is set up. */
 const char *library_protocol(void);
+bool library_broadcasts(void); /* the protocol is hardware */
 
 /* ---- parts ---- */
 

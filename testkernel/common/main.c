@@ -2,6 +2,7 @@
  * main.c - from boot to the scenarios: the command line, memory, ktlb, the CPUs; and back with a status.
  */
 #include "kernel.h"
+#include "ktlb/arch/arch.h"
 #include "scenarios/scenarios.h"
 
 struct options options = {.scale = 1000, .controls = 1, .watchdog = 30, .running = REPLAY_RUNNING, .trace = TRACE_UNASKED};
@@ -106,10 +107,16 @@ static void options_parse(const char *line)
 /* ---- set-up ---- */
 
 static struct ktlb_config library;
+static unsigned tags_found;
 
 const char *library_protocol(void)
 {
     return library.protocol ? library.protocol : ktlb_protocol_name(0);
+}
+
+bool library_broadcasts(void)
+{
+    return text_equal(library_protocol(), "hardware");
 }
 
 static bool compares(void)
@@ -117,12 +124,23 @@ static bool compares(void)
     return text_equal(options.protocol, "all");
 }
 
+/* Few, so that they change hands: of each CPU; by broadcast of all together, and more than two for each. 0: the machine
+ * has too few. */
+static unsigned tags(void)
+{
+    unsigned few = library_broadcasts() ? 2 * cpus_count + 1 : 6;
+
+    return few <= tags_found ? few : 0;
+}
+
 static void library_set_up(void)
 {
-    enum ktlb_status status = ktlb_init(&library);
+    enum ktlb_status status;
 
+    library.asids = machine.asids = tags();
+    status = ktlb_init(&library);
     if (status != KTLB_OK)
-        kernel_refuse("ktlb_init, protocol=%s: %s", options.protocol, ktlb_status_text(status));
+        kernel_refuse("ktlb_init, protocol=%s: %s", library_protocol(), ktlb_status_text(status));
 }
 
 void boot_memory_cut(struct boot *boot, uint64_t from, uint64_t to)
@@ -138,11 +156,10 @@ void boot_memory_cut(struct boot *boot, uint64_t from, uint64_t to)
 /* Memory for the one protocol asked for, or for any. */
 static void library_init(void)
 {
-    library = (struct ktlb_config){.cpus = cpus_count, .asids = machine.asids};
-    library.protocol = options.protocol[0] && !compares() ? options.protocol : NULL;
+    library.cpus = cpus_count;
     library.memory_size = ktlb_memory_size(&library);
     for (unsigned i = 0; compares() && ktlb_protocol_name(i); i++) {
-        struct ktlb_config other = {.cpus = cpus_count, .asids = machine.asids, .protocol = ktlb_protocol_name(i)};
+        struct ktlb_config other = {.cpus = cpus_count, .protocol = ktlb_protocol_name(i)};
         size_t size = ktlb_memory_size(&other);
 
         library.memory_size = size > library.memory_size ? size : library.memory_size;
@@ -151,6 +168,7 @@ static void library_init(void)
         kernel_refuse("protocol=%s: %s", options.protocol, ktlb_status_text(KTLB_BAD_PROTOCOL));
     library.memory = frames_boot(library.memory_size, KTLB_CACHE_LINE);
     library_set_up();
+    machine.broadcasts = ktlb_arch_broadcasts();
 }
 
 static void library_again(const char *protocol, bool everyone)
@@ -188,9 +206,11 @@ static void machine_init(void)
     machine.huge_size = HUGE_SIZE;
     machine.scale = options.scale;
     machine.seed = options.seed;
-    machine.blind_wait = options.by_nmi;
+    machine.blind_wait = options.by_nmi || library_broadcasts();
+    machine.blind_lazy = machine.blind_interrupts = library_broadcasts();
     machine.faults = options.faults;
     arch_describe(&machine);
+    tags_found = machine.asids;
     machine.duration = options.seconds * 1000 * arch_clock_per_ms();
 }
 
@@ -265,6 +285,7 @@ void kernel_main(const struct boot *boot)
     bool good;
 
     options_parse(boot->command_line);
+    library.protocol = options.protocol[0] && !compares() ? options.protocol : NULL;
     if (boot->memory_start >= boot->memory_end)
         kernel_refuse("the boot loader named no memory");
     frames_init(boot->memory_start, boot->memory_end);

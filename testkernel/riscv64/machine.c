@@ -155,22 +155,26 @@ unsigned arch_cpus_find(unsigned limit)
     return found;
 }
 
-#define ASIDS 6u /* from 1 on; 0 is the kernel's own root's */
-
 void arch_describe(struct machine *m)
 {
     if (options.by_nmi)
         kernel_refuse("delivery=nmi, but this machine has no interrupt that cannot be masked; leave the option out");
     riscv64.asids = ktlb_riscv64_asids();
-    if (riscv64.want_asids == 1 && riscv64.asids <= ASIDS)
-        kernel_refuse("asid=1, but this CPU has %lu ASIDs; leave the option out or say asid=0", riscv64.asids);
+    if (riscv64.want_asids == 1 && riscv64.asids == 1)
+        kernel_refuse("asid=1, but this CPU has no ASIDs; leave the option out or say asid=0");
     if (riscv64.want_svinval == 1 && !riscv64.svinval)
         kernel_refuse("svinval=1, but not every CPU has Svinval; leave the option out or say svinval=0");
+    if (options.seeded && riscv64.qemu) {
+        if (library_broadcasts())
+            kernel_refuse("protocol=hardware under a seed: while this emulator counts instructions, the firmware never "
+                          "comes back from a fence on other harts; leave one of the two out");
+        ktlb_arch.hart_of = NULL;
+    }
     ktlb_arch.svinval = riscv64.want_svinval != 0 && riscv64.svinval;
     ktlb_arch.svvptc = harts_have("svvptc");
     ktlb_arch.fault_drops = true; /* see fault_repair() */
     m->name = riscv64.qemu ? "qemu riscv64" : "riscv64";
-    m->asids = riscv64.want_asids != 0 && riscv64.asids > ASIDS ? ASIDS : 0;
+    m->asids = riscv64.want_asids != 0 ? (unsigned)riscv64.asids - 1 : 0;
     /* QEMU's TLB knows no tag and no global bit, forgets all at every change of root and at every fence, and has no
      * walk caches. */
     m->blind_tags = m->blind_globals = m->blind_walk_caches = riscv64.qemu;

@@ -200,7 +200,7 @@ void arch_describe(struct machine *m)
         kernel_refuse("pcid=1, but this CPU has no PCID; leave the option out or say pcid=0");
     paging_enable();
     m->name = x86.qemu ? "qemu x86_64" : x86.bochs ? "bochs x86_64" : "x86_64";
-    m->asids = x86.use_pcid ? 6 : 0;
+    m->asids = x86.use_pcid ? KTLB_X86_CR3_PCID : 0;
     /* QEMU's TLB knows no tag and no global bit; Bochs' executes PCID but forgets at every change of root. Neither has
      * walk caches. Without tags a change of root flushes by itself on any machine. */
     m->blind_tags = x86.qemu || x86.bochs || !x86.use_pcid;

@@ -1,5 +1,5 @@
 /*
- * record.c - the recorder, and a machine of one CPU for the library above it.
+ * record.c - the recorder, and a machine for the library above it, of the CPU that the test says.
  */
 #include "record.h"
 
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+unsigned record_cpu;
 static char text[2][1 << 16];
 static unsigned now;
 static size_t length;
@@ -42,27 +43,36 @@ void fake_panicked(const char *rule)
     abort();
 }
 
-void record_boot(unsigned asids)
+void record_boot_with(const char *protocol, unsigned cpus, unsigned asids)
 {
     static KTLB_ALIGNED(KTLB_CACHE_LINE) unsigned char memory[1 << 16];
-    struct ktlb_config config = {.cpus = 1, .asids = asids, .memory = memory, .memory_size = sizeof(memory)};
+    struct ktlb_config config = {.cpus = cpus, .asids = asids, .protocol = protocol, .memory = memory,
+                                 .memory_size = sizeof(memory)};
 
+    for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++)
+        ktlb_store_relaxed(&ktlb_kernel.active.word[i], 0);
     assert_int_equal(ktlb_init(&config), KTLB_OK);
-    ktlb_cpu_online();
+    for (record_cpu = 0; record_cpu < cpus; record_cpu++)
+        ktlb_cpu_online();
+    record_cpu = 0;
     recorded();
+}
+
+void record_boot(unsigned asids)
+{
+    record_boot_with(NULL, 1, asids);
 }
 
 /* ---- the port ---- */
 
 unsigned ktlb_port_cpu(void)
 {
-    return 0;
+    return record_cpu;
 }
 
 void ktlb_port_ipi(const struct ktlb_cpuset *targets)
 {
-    (void)targets;
-    fail_msg("there is nobody to interrupt");
+    record("interrupt", 1, targets->word[0], 0);
 }
 
 ktlb_irq ktlb_port_irq_save(void)
@@ -78,5 +88,5 @@ void ktlb_port_irq_restore(ktlb_irq state)
 void ktlb_port_stall(const struct ktlb_batch *batch)
 {
     (void)batch;
-    fail_msg("there is nobody to wait for");
+    fail_msg("nobody is there to answer");
 }

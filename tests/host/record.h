@@ -21,6 +21,9 @@ const char *recorded(void);
 
 /* Set the library up, with its one CPU online and nothing recorded. */
 void record_boot(unsigned asids);
+/* The same with some CPUs, all online, under @protocol; and which of them runs now. Interrupts are recorded, not sent. */
+void record_boot_with(const char *protocol, unsigned cpus, unsigned asids);
+extern unsigned record_cpu;
 
 #define ASSERT_RECORDED(text) assert_string_equal(recorded(), text)
 

@@ -270,6 +270,54 @@ static void a_dispatch_of_code(void **state)
     ASSERT_RECORDED("dsb_ish ic_ialluis dsb_ish isb dsb_nsh tlbi_vmalle1 dsb_nsh isb");
 }
 
+/* ---- the protocol hardware ---- */
+
+static struct ktlb_space space;
+static struct ktlb_batch batch;
+
+/* Two CPUs in a space, which has the first tag; one page of it, asked for by the first CPU. */
+static void dispatch_to_two(void)
+{
+    record_boot_with("hardware", 2, 6);
+    ktlb_space_init(&space);
+    for (record_cpu = 2; record_cpu-- > 0;) {
+        assert_int_equal(ktlb_switch_begin(&space).asid, 1);
+        ASSERT_RECORDED("dsb_ish");
+        ktlb_switch_end();
+    }
+    record_cpu = 0;
+    ktlb_batch_init(&batch, &space);
+    ktlb_batch_add(&batch, ktlb_op_range(0x5000, 0x1000, 12, 0));
+    ktlb_batch_dispatch(&batch);
+}
+
+static void nobody_is_interrupted(void **state)
+{
+    (void)state;
+    dispatch_to_two();
+    ASSERT_RECORDED("dsb_ishst vale1is:1000000000005");
+    assert_null(ktlb_batch_sync(&batch));
+    ASSERT_RECORDED("dsb_ish isb");
+}
+
+/* The other CPU's DSB, and that of the first is no less needed. */
+static void unless_an_erratum_asks_for_it(void **state)
+{
+    (void)state;
+    ktlb_arch.interrupt = true;
+    dispatch_to_two();
+    ASSERT_RECORDED("dsb_ishst vale1is:1000000000005 interrupt:2");
+    assert_false(ktlb_batch_done(&batch));
+    record_cpu = 1;
+    ktlb_ipi();
+    ASSERT_RECORDED("dsb_nsh vale1:1000000000005 dsb_nsh isb");
+    record_cpu = 0;
+    assert_true(ktlb_batch_done(&batch));
+    ASSERT_RECORDED("dsb_ish isb");
+    assert_null(ktlb_batch_sync(&batch));
+    ASSERT_RECORDED("");
+}
+
 /* ---- set-up and hosts ---- */
 
 static void what_the_machine_says(void **state)
@@ -323,6 +371,8 @@ int main(void)
         cmocka_unit_test_setup(a_broadcast_twice, start),
         cmocka_unit_test_setup(code_for_all, start),
         cmocka_unit_test_setup(a_dispatch_of_code, start),
+        cmocka_unit_test_setup(nobody_is_interrupted, start),
+        cmocka_unit_test_setup(unless_an_erratum_asks_for_it, start),
         cmocka_unit_test_setup(what_the_machine_says, start),
         cmocka_unit_test_setup(loading_a_root, start),
     };

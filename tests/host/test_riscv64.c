@@ -243,6 +243,35 @@ static void the_edge_of_a_mask(void **state)
     assert_true(ktlb_cpuset_empty(&cpus));
 }
 
+/* ---- the protocol hardware ---- */
+
+/* By the firmware's numbers, and those who have loaded the space; here by an instruction. It is over when it returns. */
+static void the_firmware_tells_the_others(void **state)
+{
+    static const uint64_t hart_of[3] = {9, 4, 2};
+    struct ktlb_space space;
+    struct ktlb_batch batch;
+
+    (void)state;
+    ktlb_arch.hart_of = hart_of;
+    record_boot_with("hardware", 3, 8);
+    ktlb_space_init(&space);
+    for (record_cpu = 2; record_cpu-- > 0;) {
+        assert_int_equal(ktlb_switch_begin(&space).asid, 1);
+        ASSERT_RECORDED("sfence_vma_asid:1");
+        ktlb_switch_end();
+    }
+    record_cpu = 0;
+    ktlb_batch_init(&batch, &space);
+    ktlb_batch_add(&batch, pages(1, KTLB_EXEC));
+    ktlb_batch_dispatch(&batch);
+    ASSERT_RECORDED("fence_w_ow ecall_fence_asid:1,4 ecall_fence_i:1,4 sfence_vma_va_asid:5000,1 fence_i");
+    assert_null(ktlb_batch_sync(&batch));
+    ASSERT_RECORDED("");
+    ktlb_flush(&ktlb_kernel, pages(1, KTLB_GLOBAL));
+    ASSERT_RECORDED("fence_w_ow ecall_fence:5,2 sfence_vma_va:5000");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +289,7 @@ int main(void)
         cmocka_unit_test_setup(the_last_page_of_all, start),
         cmocka_unit_test_setup(harts_are_not_cpus, start),
         cmocka_unit_test_setup(the_edge_of_a_mask, start),
+        cmocka_unit_test_setup(the_firmware_tells_the_others, start),
     };
 
     return cmocka_run_group_tests_name("riscv64", tests, NULL, NULL);
