@@ -90,7 +90,7 @@ explorer-check: $(EXPLORER_OUT)/check
 EXPLORE_OPTIONS = -Isource -Isource/protocol -DKTLB_CONFIG_HEADER='"explorer/machine/config.h"' \
     -DKTLB_ARCH_HEADER='"ktlb/arch/$(ARCH).h"' \
     -DKTLB_$(shell echo $(ARCH) | tr a-z A-Z)_INSTRUCTIONS_HEADER='"explorer/machine/$(ARCH)_instructions.h"' \
-    $(if $(EARLY),-DKTLB_SCOREBOARD_EARLY=1)
+    $(if $(EARLY),-DKTLB_SCOREBOARD_EARLY=1) $(if $(filter riscv64,$(ARCH)),-DTAGS=16u)
 EXPLORE_DIR := $(EXPLORER_OUT)/library
 EXPLORE_LIBRARY := $(patsubst %.c,$(EXPLORE_DIR)/%.o,$(wildcard source/*.c source/protocol/*.c))
 EXPLORE_MACHINE := $(patsubst %,$(EXPLORER_OUT)/machine/%.o,hardware machine main $(ARCH))

@@ -79,13 +79,9 @@ static void tlbi(uint64_t operand, bool range, bool every, bool last, bool share
     ex_check((operand >> 37 & 3) == 0, "TLBI by range: TTL is not clean");
     va = address(operand, 37, 12);
     pages = ((operand >> 39 & 31) + 1) << (5 * (operand >> 44 & 3) + 1);
-    for (uint64_t i = 0; i < pages; i++) {
-        /* Where this machine has no pages there is nothing to drop. */
-        uint64_t offset = va + (i << 12) - (hardware_is_kernel(va) ? KERNEL_BASE : USER_BASE);
-
-        if ((offset >> 12 & 511) < TABLE_PAGES && offset >> REGION_BITS < REGIONS)
+    for (uint64_t i = 0; i < pages; i++)
+        if (hardware_has_page(va + (i << 12)))
             by_address(va + (i << 12), tag, last, shared);
-    }
 }
 
 #define X(name, range, every, last, shared)                                                        \

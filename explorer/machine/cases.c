@@ -13,6 +13,7 @@
 #define PAGE_SIZE (UINT64_C(1) << PAGE_BITS)
 #define USER(page) (USER_BASE + (page) * PAGE_SIZE)
 #define KERNEL(page) (KERNEL_BASE + (page) * PAGE_SIZE)
+#define REGION_PAGES (UINT64_C(1) << (REGION_BITS - PAGE_BITS)) /* so many further, another table */
 
 static struct machine_space *one, *two;
 static struct ktlb_batch batches[EX_CPUS_MAX][4];
@@ -464,6 +465,54 @@ static void unmap_in_two(unsigned cpu)
     unmap(two, USER(0), 0);
 }
 TWO(unmap_in_two, goes_and_returns)
+
+/* A right that was not there is given: whoever is told of it may use it. Where a TLB remembers what was not there, that is
+ * dropped as well. */
+static void maps_and_tells(unsigned cpu)
+{
+    struct ktlb_batch *batch = &batches[cpu][0];
+
+    ktlb_batch_init(batch, machine_space_tlb(one));
+    map(one, USER(4));
+    ktlb_batch_add(batch, ktlb_op_range(USER(4), PAGE_SIZE, PAGE_BITS, 0));
+    ktlb_batch_dispatch(batch);
+    finish(batch);
+    ktlb_store_release_u32(&handed_over, 1);
+}
+
+static void maps_below_a_table(unsigned cpu)
+{
+    struct ktlb_batch *batch = &batches[cpu][0];
+
+    ktlb_batch_init(batch, machine_space_tlb(one));
+    map(one, USER(REGION_PAGES));
+    ktlb_batch_add(batch, ktlb_op_range(USER(REGION_PAGES), PAGE_SIZE, PAGE_BITS, KTLB_TABLES));
+    ktlb_batch_dispatch(batch);
+    finish(batch);
+    ktlb_store_release_u32(&handed_over, 1);
+}
+
+static void uses(uint64_t va)
+{
+    uint64_t value;
+
+    while (!ktlb_load_acquire_u32(&handed_over))
+        machine_relax();
+    ex_check(machine_load(va, &value), "P1: a page that was mapped, and told of, is not there");
+    machine_idle();
+}
+
+static void uses_the_page(void)
+{
+    uses(USER(4));
+}
+
+static void uses_the_table(void)
+{
+    uses(USER(REGION_PAGES));
+}
+TWO(maps_and_tells, uses_the_page)
+TWO(maps_below_a_table, uses_the_table)
 
 /* ---- both are initiators ---- */
 
@@ -985,6 +1034,8 @@ const struct ex_case cases[] = {
     CASE("hand-over", 2, both_in_one, hands_over_waits_for_the_other, "P2: dispatched on one CPU, synced on another"),
     CASE("disjoint", 2, both_in_one, disjoint_just_there, "P1: more pages than a batch keeps apart"),
     CASE("merge", 2, both_in_one, merge_just_there, "P1: small pages become a huge one"),
+    CASE("map", 2, second_in_one, maps_and_tells_uses_the_page, "P1: a new page is there for whom was told"),
+    CASE("map-table", 2, second_in_one, maps_below_a_table_uses_the_table, "P1: the same, with a new table above it"),
     CASE("ring", 2, second_in_two_was_in_one, unmap_two_comes_in, "P4: comes back having missed what the ring remembers"),
     CASE("ring-wrap", 2, second_in_two_was_in_one, unmap_three_comes_in, "P4: and the ring is overwritten meanwhile"),
     CASE("ring-lazy", 2, second_in_one, unmap_two_is_lazy, "P4: stops being lazy, likewise"),
