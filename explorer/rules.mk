@@ -14,8 +14,9 @@ BUILD ?= build
 EXPLORER_CC ?= $(CC)
 EXPLORER_CXX ?= g++
 ARCH ?= x86_64
+EXPLORER_INCLUDE ?= include
 EXPLORER_OUT := $(BUILD)/explorer$(if $(EARLY),-early)$(addprefix -,$(filter-out x86_64,$(ARCH)))
-EXPLORER_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wconversion -Werror -fno-pie -Iinclude -I.
+EXPLORER_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wconversion -Werror -fno-pie -I$(EXPLORER_INCLUDE) -I.
 EXPLORER_HOOKED := $(EXPLORER_CFLAGS) -fsanitize=thread -fno-omit-frame-pointer -ffreestanding \
     -Wno-unknown-warning-option -Wno-tsan # gcc warns that its own runtime does not know fences; ours does
 EXPLORER_RUNTIME := $(patsubst explorer/%.c,$(EXPLORER_OUT)/%.o,$(wildcard explorer/*.c))
@@ -114,12 +115,24 @@ $(EXPLORE_DIR)/%.o: %.c | explorer-setup
 $(EXPLORE): $(EXPLORE_REST) $(EXPLORE_LIBRARY)
 	$(EXPLORER_CC) -no-pie $^ -o $@
 
-# One mutant: OLD is the source it replaces, NEW the source, WORK where to build; called by explorer/mutants/run.
+# One mutant: WORK has copies of include and source, in which the file CHANGED is another; called by explorer/mutants/run,
+# which has had the sound program built. A header of an architecture is compiled into the library and into the machine.
+ifdef CHANGED
+MUTANT_SOURCES := $(if $(filter %.h,$(CHANGED)),$(shell grep -lF 'ktlb/arch/arch.h' source/*.c source/protocol/*.c),$(CHANGED))
+MUTANT_MACHINE := $(if $(filter %.h,$(CHANGED)),$(EXPLORER_OUT)/machine/$(ARCH).o)
+MUTANT_OBJECTS := $(patsubst %.c,$(WORK)/%.o,$(MUTANT_SOURCES)) $(if $(MUTANT_MACHINE),$(WORK)/machine.o)
+MUTANT_REST := $(filter-out $(MUTANT_MACHINE) $(patsubst %.c,$(EXPLORE_DIR)/%.o,$(MUTANT_SOURCES)),$(EXPLORE_REST) $(EXPLORE_LIBRARY))
+
+$(WORK)/source/%.o: $(WORK)/source/%.c
+	$(call explorer_library,$<,$@)
+
+$(WORK)/machine.o: explorer/machine/$(ARCH).c
+	$(EXPLORER_CC) $(EXPLORER_CFLAGS) $(EXPLORE_OPTIONS) -c $< -o $@
+
 .PHONY: mutant
-mutant: $(EXPLORE_REST) $(EXPLORE_LIBRARY)
-	$(call explorer_library,$(NEW),$(WORK)/object.o)
-	$(EXPLORER_CC) -no-pie $(EXPLORE_REST) $(filter-out $(EXPLORE_DIR)/$(OLD:.c=.o),$(EXPLORE_LIBRARY)) \
-	    $(WORK)/object.o -o $(WORK)/explore
+mutant: $(MUTANT_OBJECTS)
+	$(EXPLORER_CC) -no-pie $(MUTANT_OBJECTS) $(MUTANT_REST) -o $(WORK)/explore
+endif
 
 # The scenarios of scenarios/, unchanged, need more pages and frames than the small cases; so they have a program of their own.
 SCENARIOS_DIR := $(EXPLORER_OUT)/scenarios
@@ -148,11 +161,13 @@ $(EXPLORE_SCENARIOS): $(EXPLORER_RUNTIME) $(SCENARIOS_HOOKED) $(SCENARIOS_CASES)
 
 -include $(patsubst %.o,%.d,$(SCENARIOS_HOOKED) $(SCENARIOS_CASES) $(SCENARIOS_MACHINE))
 
-.PHONY: explore mutants
+.PHONY: explore explore-program mutants
+explore-program: $(EXPLORE)
+
 explore: $(EXPLORE) $(EXPLORE_SCENARIOS)
 	@explorer/explore $(EXPLORE) $(EXPLORE_SCENARIOS) $(if $(DEEP),deep,$(if $(QUICK),quick))
 
-mutants: $(EXPLORE)
-	@explorer/mutants/run --sound=$(EXPLORE) --out=$(EXPLORER_OUT)/mutants $(if $(ONLY),--only='$(ONLY)')
+mutants:
+	@explorer/mutants/run --build=$(BUILD) --out=$(BUILD)/explorer/mutants $(if $(ONLY),--only='$(ONLY)')
 
 -include $(wildcard $(EXPLORER_OUT)/machine/*.d $(EXPLORE_DIR)/source/*.d $(EXPLORE_DIR)/source/protocol/*.d)

@@ -299,6 +299,22 @@ static void unmap_kernel_twice(unsigned cpu)
 }
 TWO(unmap_kernel_twice, goes_away_and_comes_back)
 
+/* The same, and the first is over before the other CPU leaves: the second is not where a queue began. */
+static void unmap_kernel_and_again(unsigned cpu)
+{
+    unmap_kernel(cpu);
+    ktlb_store_release_u32(&handed_over, 1);
+    unmap(machine_kernel(), KERNEL(1), KTLB_GLOBAL);
+}
+
+static void goes_away_later_and_comes_back(void)
+{
+    while (!ktlb_load_acquire_u32(&handed_over))
+        machine_relax();
+    goes_away_and_comes_back();
+}
+TWO(unmap_kernel_and_again, goes_away_later_and_comes_back)
+
 /* ---- more of one initiator ---- */
 
 /* The second follows at once, while the target may still be busy with the first. */
@@ -369,6 +385,26 @@ static void waits_for_the_other(void)
     machine_idle();
 }
 TWO(hands_over, waits_for_the_other)
+
+/* Waited for where another is in flight, and a third follows at once. */
+static void only_hands_over(unsigned cpu)
+{
+    start(&batches[cpu][0], one, USER(0), 0);
+    ktlb_store_release_u32(&handed_over, 1);
+}
+
+static void waits_among_its_own(void)
+{
+    while (!ktlb_load_acquire_u32(&handed_over))
+        machine_relax();
+    start(&batches[1][0], one, USER(1), 0);
+    finish(&batches[0][0]);
+    start(&batches[1][1], one, USER(2), 0);
+    finish(&batches[1][0]);
+    finish(&batches[1][1]);
+    machine_idle();
+}
+TWO(only_hands_over, waits_among_its_own)
 
 /* Disjoint pages, more than a batch keeps apart; and more strides than it counts. */
 static void disjoint(unsigned cpu)
@@ -1025,6 +1061,8 @@ const struct ex_case cases[] = {
     CASE("hotplug-again", 2, second_in_neither, unmap_kernel_comes_back_and_goes_again, "P2 P4: leaves, comes, leaves"),
     CASE("hotplug-twice", 2, second_in_neither, unmap_kernel_twice_goes_away_and_comes_back,
          "P2 P4: the same, with another unmap behind the first"),
+    CASE("hotplug-later", 2, second_in_neither, unmap_kernel_and_again_goes_away_later_and_comes_back,
+         "P2: the same, and the first is over before"),
     CASE("twice", 2, both_in_one, unmap_twice_just_there, "P2: one after the other"),
     CASE("in-flight", 2, both_in_one, many_in_flight_just_there, "P2: more batches than slots"),
     CASE("in-flight-switch", 2, second_in_one, two_in_flight_switches_to_two, "P2: two batches, and the target leaves the space"),
@@ -1032,6 +1070,7 @@ const struct ex_case cases[] = {
     CASE("in-flight-kernel", 2, both_in_one, many_in_flight_mixed_just_there, "P2: the last for the kernel's half"),
     CASE("done", 2, both_in_one, asks_without_waiting_just_there, "P2: asking instead of waiting"),
     CASE("hand-over", 2, both_in_one, hands_over_waits_for_the_other, "P2: dispatched on one CPU, synced on another"),
+    CASE("hand-over-busy", 2, both_in_one, only_hands_over_waits_among_its_own, "P2: the same, where others are in flight"),
     CASE("disjoint", 2, both_in_one, disjoint_just_there, "P1: more pages than a batch keeps apart"),
     CASE("merge", 2, both_in_one, merge_just_there, "P1: small pages become a huge one"),
     CASE("map", 2, second_in_one, maps_and_tells_uses_the_page, "P1: a new page is there for whom was told"),

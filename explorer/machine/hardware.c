@@ -499,6 +499,7 @@ static void take(unsigned number, void (*handler)(void))
     cpu->masked = true;
     cpu->in_nmi = hardware_by_nmi;
     ex_note(hardware_by_nmi ? "takes the NMI" : "takes the interrupt");
+    hardware_arch_trap();
     if (carried)
         ex_view_acquire(carried);
     ktlb_ipi();

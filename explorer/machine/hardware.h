@@ -94,11 +94,12 @@ void hardware_drop_everywhere(const struct hardware_drop *drop, uint64_t cpus);
 void hardware_load_root(unsigned root, unsigned tag, bool flush, const struct ex_view *since);
 unsigned hardware_root(void);
 unsigned hardware_tag(void);
-/* Of the architecture: power on / load a root as the library said / what its host does before it interrupts, and what
+/* Of the architecture: power on / load a root as the library said / an interrupt is taken / what its host does before it interrupts, and what
  * the interrupts then bring with them. */
 struct ktlb_load;
 void hardware_arch_reset(void);
 void hardware_arch_load(unsigned root, struct ktlb_load load);
+void hardware_arch_trap(void);
 const struct ex_view *hardware_arch_fence_ipi(void);
 
 /* Every present entry through which @cpu may now translate page @va, huge ones included; how many. */

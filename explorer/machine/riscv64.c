@@ -23,6 +23,7 @@ static struct {
     uint64_t satp;
     const struct ex_view *ordered[TAGS]; /* by the last SFENCE.VMA without an address that spoke of the tag */
     const struct ex_view *before;        /* by the last SFENCE.W.INVAL */
+    const struct ex_view *sent;          /* what the last FENCE W,OW let go before anything for a device or the firmware */
     struct hardware_drop pending[PENDING_MAX]; /* SINVAL.VMAs that no SFENCE.INVAL.IR has followed */
     unsigned count;
 } registers[EX_CPUS_MAX];
@@ -47,10 +48,14 @@ void hardware_arch_load(unsigned root, struct ktlb_load load)
     ktlb_riscv64_load_root(SV39, (uint64_t)root << 12, load);
 }
 
+void hardware_arch_trap(void)
+{
+}
+
 const struct ex_view *hardware_arch_fence_ipi(void)
 {
     ktlb_riscv64_fence_ipi();
-    return ex_view_released();
+    return registers[hardware_cpu()].sent;
 }
 
 /* ---- fences ---- */
@@ -176,11 +181,11 @@ static bool cpus_of(uint64_t mask, uint64_t base, uint64_t *cpus)
     return true;
 }
 
-/* The fences there order what this hart had fenced off before the call, and what those have seen. */
+/* The fences there order what this hart had let go before the call, and what those have seen. */
 static void fence_remotely(uint64_t cpus, struct hardware_drop drop)
 {
     drop.dated = true;
-    drop.at = ex_view_released();
+    drop.at = registers[hardware_cpu()].sent;
     hardware_drop_everywhere(&drop, cpus);
     for (unsigned cpu = 0; drop.all && cpu < hardware_cpus(); cpu++)
         if (cpus >> cpu & 1)
@@ -216,10 +221,11 @@ void ktlb_riscv64_fence_i(void)
 {
 }
 
-/* A release, as far as other harts are concerned. */
+/* A release, as far as other harts are concerned; and the one fence of ours that comes before what leaves for a device. */
 void ktlb_riscv64_fence_w_ow(void)
 {
     ex_fence(__ATOMIC_RELEASE);
+    registers[hardware_cpu()].sent = ex_view_current();
 }
 
 uint64_t ktlb_riscv64_read_satp(void)
