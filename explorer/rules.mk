@@ -80,9 +80,9 @@ explorer-check: $(EXPLORER_OUT)/check
 
 # ---- the library under the explorer
 #
-#   make explore         every case: exhaustive, then random and fair (QUICK=1: minutes; DEEP=1: hours)
+#   make explore         every case on every architecture, within half an hour (QUICK=1: minutes; DEEP=1: hours)
 #   make explore PROTOCOL=name, NMI=1, EARLY=1: under another protocol, by NMI, with early answers (PROTOCOL=scoreboard)
-#   make explore ARCH=aarch64: with that architecture's layer, on that architecture's TLB
+#   make explore ARCH=aarch64: that architecture alone: its layer, on its TLB
 #   make mutants         break the library in every way we know, and see each found
 #
 # The library is compiled as shipped, from source/, but for its options and the instructions; its statics are gathered in
@@ -164,8 +164,12 @@ $(EXPLORE_SCENARIOS): $(EXPLORER_RUNTIME) $(SCENARIOS_HOOKED) $(SCENARIOS_CASES)
 .PHONY: explore explore-program mutants
 explore-program: $(EXPLORE)
 
+# Where ARCH is not said, the other architectures as well. Early answers are one protocol's.
+EXPLORE_OTHERS := $(if $(EARLY),,$(if $(filter file,$(origin ARCH)),aarch64 riscv64))
 explore: $(EXPLORE) $(EXPLORE_SCENARIOS)
-	@explorer/explore $(EXPLORE) $(EXPLORE_SCENARIOS) $(if $(DEEP),deep,$(if $(QUICK),quick))
+	@for arch in $(EXPLORE_OTHERS); do $(MAKE) --no-print-directory ARCH=$$arch explore-program >/dev/null || exit 1; done
+	@explorer/explore '$(if $(DEEP),deep,$(if $(QUICK),quick))' $(EXPLORE) $(EXPLORE_SCENARIOS) \
+	    $(EXPLORE_OTHERS:%=$(BUILD)/explorer-%/explore)
 
 mutants:
 	@explorer/mutants/run --build=$(BUILD) --out=$(BUILD)/explorer/mutants $(if $(ONLY),--only='$(ONLY)')

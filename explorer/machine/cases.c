@@ -290,6 +290,19 @@ static void free_table_widely(unsigned cpu)
 }
 TWO(free_table_widely, is_lazy)
 
+/* The same of the kernel's half: everything goes, under every tag. */
+static void unmap_kernel_widely(unsigned cpu)
+{
+    struct ktlb_batch *batch = &batches[cpu][0];
+
+    ktlb_batch_init(batch, &ktlb_kernel);
+    ktlb_batch_defer(batch, &machine_map(machine_kernel(), KERNEL(0), NULL, 0)->node);
+    ktlb_batch_add(batch, ktlb_op_range(KERNEL(0), (KTLB_FLUSH_MAX + 1) * PAGE_SIZE, PAGE_BITS, KTLB_GLOBAL));
+    ktlb_batch_dispatch(batch);
+    finish(batch);
+}
+TWO(unmap_kernel_widely, switches_to_two)
+
 /* Two unmaps one after the other: what was posted for a CPU that left must not be read when it is back. */
 static void unmap_kernel_twice(unsigned cpu)
 {
@@ -1054,6 +1067,7 @@ const struct ex_case cases[] = {
     CASE("tables-widened", 2, second_in_one, free_table_widely_is_lazy, "P1: and the batch becomes the whole space"),
     CASE("kernel", 2, both_in_one, unmap_kernel_just_there, "P1: a page of the kernel's half, global"),
     CASE("kernel-switch", 2, second_in_one, unmap_kernel_switches_to_two, "P1: in the window of a switch"),
+    CASE("kernel-widened", 2, second_in_one, unmap_kernel_widely_switches_to_two, "P1: the same, by more than a batch counts"),
     CASE("kernel-tables", 2, second_in_one_was_in_two, free_kernel_table_switches_to_two,
          "P1: a kernel table dies; another tag has walked it"),
     CASE("offline", 2, second_in_neither, unmap_kernel_goes_away, "P2: the other CPU leaves"),
