@@ -312,22 +312,6 @@ static void unmap_kernel_twice(unsigned cpu)
 }
 TWO(unmap_kernel_twice, goes_away_and_comes_back)
 
-/* The same, and the first is over before the other CPU leaves: the second is not where a queue began. */
-static void unmap_kernel_and_again(unsigned cpu)
-{
-    unmap_kernel(cpu);
-    ktlb_store_release_u32(&handed_over, 1);
-    unmap(machine_kernel(), KERNEL(1), KTLB_GLOBAL);
-}
-
-static void goes_away_later_and_comes_back(void)
-{
-    while (!ktlb_load_acquire_u32(&handed_over))
-        machine_relax();
-    goes_away_and_comes_back();
-}
-TWO(unmap_kernel_and_again, goes_away_later_and_comes_back)
-
 /* ---- more of one initiator ---- */
 
 /* The second follows at once, while the target may still be busy with the first. */
@@ -762,18 +746,24 @@ static void lazy_and_departing(unsigned cpu)
 
 static struct machine_space *three;
 
-/* The second CPU is in one. All tags are given out, so the next space that needs one begins a round. */
-static void tags_are_out_of(unsigned cpus)
+/* Spaces that come and go, on the first CPU: each takes a tag, or begins a round. */
+static void pass_through(unsigned spaces)
 {
-    fresh(cpus);
-    load_on(1, one);
-    for (unsigned i = 0; i < 2 * cpus - 1; i++) {
+    while (spaces--) {
         struct machine_space *space = machine_space_create();
 
         load_on(0, space);
         load_on(0, NULL);
         machine_space_destroy(space);
     }
+}
+
+/* The second CPU is in one. All tags are given out, so the next space that needs one begins a round. */
+static void tags_are_out_of(unsigned cpus)
+{
+    fresh(cpus);
+    load_on(1, one);
+    pass_through(2 * cpus - 1);
     load_on(0, two);
     three = machine_space_create();
     map(three, USER(0));
@@ -787,6 +777,47 @@ static void tags_are_out(void)
 static void tags_are_out_of_three(void)
 {
     tags_are_out_of(3);
+}
+
+/* And for the second time: a round has begun since the second CPU has loaded anything. */
+static void tags_are_out_again(void)
+{
+    fresh(2);
+    load_on(1, one);
+    pass_through(4); /* the first round's */
+    pass_through(2); /* the next one's: two are kept */
+    load_on(0, two);
+    three = machine_space_create();
+    map(three, USER(0));
+}
+
+/* The second CPU stays where it is for several rounds. */
+static void rounds_go_by(void)
+{
+    fresh(2);
+    load_on(1, one);
+    pass_through(11);
+}
+
+/* The same; the first was there as well when a round began, and came back in the next. */
+static void rounds_go_by_both(void)
+{
+    fresh(2);
+    load_on(1, one);
+    pass_through(4);
+    load_on(0, one);
+    pass_through(1);
+    load_on(0, one);
+    pass_through(6);
+}
+
+static void joins_and_unmaps(unsigned cpu)
+{
+    if (cpu == 0) {
+        machine_switch(one, true);
+        unmap(one, USER(0), 0);
+    }
+    machine_idle();
 }
 
 /* One has a tag and is loaded nowhere. */
@@ -1075,8 +1106,6 @@ const struct ex_case cases[] = {
     CASE("hotplug-again", 2, second_in_neither, unmap_kernel_comes_back_and_goes_again, "P2 P4: leaves, comes, leaves"),
     CASE("hotplug-twice", 2, second_in_neither, unmap_kernel_twice_goes_away_and_comes_back,
          "P2 P4: the same, with another unmap behind the first"),
-    CASE("hotplug-later", 2, second_in_neither, unmap_kernel_and_again_goes_away_later_and_comes_back,
-         "P2: the same, and the first is over before"),
     CASE("twice", 2, both_in_one, unmap_twice_just_there, "P2: one after the other"),
     CASE("in-flight", 2, both_in_one, many_in_flight_just_there, "P2: more batches than slots"),
     CASE("in-flight-switch", 2, second_in_one, two_in_flight_switches_to_two, "P2: two batches, and the target leaves the space"),
@@ -1118,6 +1147,9 @@ const struct ex_case cases[] = {
     CASE("three-lazy-offline", 3, three_in_one, lazy_and_departing, "P1 P2: a lazy and a departing target"),
     CASE("tags", 2, tags_are_out, first_begins_a_round, "P4: tags run out; a CPU leaves the space and returns"),
     CASE("tags-leaving", 2, tags_are_out, first_begins_a_round_and_takes_one, "P1 P4: while a CPU leaves a space whose table dies"),
+    CASE("tags-leaving-again", 2, tags_are_out_again, first_begins_a_round_and_takes_one, "P1 P4: the same, a round later"),
+    CASE("tags-stay", 2, rounds_go_by, joins_and_unmaps, "P1: rounds go by a CPU that loads nothing"),
+    CASE("tags-stay-both", 2, rounds_go_by_both, joins_and_unmaps, "P1: and one that shares its space"),
     CASE("tags-new", 2, tags_are_out, first_begins_a_round_and_more, "P4: and a CPU meets its tags again as others'"),
     CASE("tags-join", 2, tags_are_out_and_one_is_left, both_take_one, "P1: and both enter a space under its new one"),
     CASE("three-tags", 3, tags_are_out_of_three, begins_takes_leaves, "P1 P4: one runs out, one leaves, one frees a table"),
