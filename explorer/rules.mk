@@ -14,8 +14,9 @@ BUILD ?= build
 EXPLORER_CC ?= $(CC)
 EXPLORER_CXX ?= g++
 ARCH ?= x86_64
+EXPLORER_INCLUDE ?= include
 EXPLORER_OUT := $(BUILD)/explorer$(if $(EARLY),-early)$(addprefix -,$(filter-out x86_64,$(ARCH)))
-EXPLORER_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wconversion -Werror -fno-pie -Iinclude -I.
+EXPLORER_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wconversion -Werror -fno-pie -I$(EXPLORER_INCLUDE) -I.
 EXPLORER_HOOKED := $(EXPLORER_CFLAGS) -fsanitize=thread -fno-omit-frame-pointer -ffreestanding \
     -Wno-unknown-warning-option -Wno-tsan # gcc warns that its own runtime does not know fences; ours does
 EXPLORER_RUNTIME := $(patsubst explorer/%.c,$(EXPLORER_OUT)/%.o,$(wildcard explorer/*.c))
@@ -79,9 +80,9 @@ explorer-check: $(EXPLORER_OUT)/check
 
 # ---- the library under the explorer
 #
-#   make explore         every case: exhaustive, then random and fair (QUICK=1: minutes; DEEP=1: hours)
+#   make explore         every case on every architecture, within half an hour (QUICK=1: minutes; DEEP=1: hours)
 #   make explore PROTOCOL=name, NMI=1, EARLY=1: under another protocol, by NMI, with early answers (PROTOCOL=scoreboard)
-#   make explore ARCH=aarch64: with that architecture's layer, on that architecture's TLB
+#   make explore ARCH=aarch64: that architecture alone: its layer, on its TLB
 #   make mutants         break the library in every way we know, and see each found
 #
 # The library is compiled as shipped, from source/, but for its options and the instructions; its statics are gathered in
@@ -90,7 +91,7 @@ explorer-check: $(EXPLORER_OUT)/check
 EXPLORE_OPTIONS = -Isource -Isource/protocol -DKTLB_CONFIG_HEADER='"explorer/machine/config.h"' \
     -DKTLB_ARCH_HEADER='"ktlb/arch/$(ARCH).h"' \
     -DKTLB_$(shell echo $(ARCH) | tr a-z A-Z)_INSTRUCTIONS_HEADER='"explorer/machine/$(ARCH)_instructions.h"' \
-    $(if $(EARLY),-DKTLB_SCOREBOARD_EARLY=1)
+    $(if $(EARLY),-DKTLB_SCOREBOARD_EARLY=1) $(if $(filter riscv64,$(ARCH)),-DTAGS=16u)
 EXPLORE_DIR := $(EXPLORER_OUT)/library
 EXPLORE_LIBRARY := $(patsubst %.c,$(EXPLORE_DIR)/%.o,$(wildcard source/*.c source/protocol/*.c))
 EXPLORE_MACHINE := $(patsubst %,$(EXPLORER_OUT)/machine/%.o,hardware machine main $(ARCH))
@@ -114,12 +115,24 @@ $(EXPLORE_DIR)/%.o: %.c | explorer-setup
 $(EXPLORE): $(EXPLORE_REST) $(EXPLORE_LIBRARY)
 	$(EXPLORER_CC) -no-pie $^ -o $@
 
-# One mutant: OLD is the source it replaces, NEW the source, WORK where to build; called by explorer/mutants/run.
+# One mutant: WORK has copies of include and source, in which the file CHANGED is another; called by explorer/mutants/run,
+# which has had the sound program built. A header of an architecture is compiled into the library and into the machine.
+ifdef CHANGED
+MUTANT_SOURCES := $(if $(filter %.h,$(CHANGED)),$(shell grep -lF 'ktlb/arch/arch.h' source/*.c source/protocol/*.c),$(CHANGED))
+MUTANT_MACHINE := $(if $(filter %.h,$(CHANGED)),$(EXPLORER_OUT)/machine/$(ARCH).o)
+MUTANT_OBJECTS := $(patsubst %.c,$(WORK)/%.o,$(MUTANT_SOURCES)) $(if $(MUTANT_MACHINE),$(WORK)/machine.o)
+MUTANT_REST := $(filter-out $(MUTANT_MACHINE) $(patsubst %.c,$(EXPLORE_DIR)/%.o,$(MUTANT_SOURCES)),$(EXPLORE_REST) $(EXPLORE_LIBRARY))
+
+$(WORK)/source/%.o: $(WORK)/source/%.c
+	$(call explorer_library,$<,$@)
+
+$(WORK)/machine.o: explorer/machine/$(ARCH).c
+	$(EXPLORER_CC) $(EXPLORER_CFLAGS) $(EXPLORE_OPTIONS) -c $< -o $@
+
 .PHONY: mutant
-mutant: $(EXPLORE_REST) $(EXPLORE_LIBRARY)
-	$(call explorer_library,$(NEW),$(WORK)/object.o)
-	$(EXPLORER_CC) -no-pie $(EXPLORE_REST) $(filter-out $(EXPLORE_DIR)/$(OLD:.c=.o),$(EXPLORE_LIBRARY)) \
-	    $(WORK)/object.o -o $(WORK)/explore
+mutant: $(MUTANT_OBJECTS)
+	$(EXPLORER_CC) -no-pie $(MUTANT_OBJECTS) $(MUTANT_REST) -o $(WORK)/explore
+endif
 
 # The scenarios of scenarios/, unchanged, need more pages and frames than the small cases; so they have a program of their own.
 SCENARIOS_DIR := $(EXPLORER_OUT)/scenarios
@@ -148,11 +161,17 @@ $(EXPLORE_SCENARIOS): $(EXPLORER_RUNTIME) $(SCENARIOS_HOOKED) $(SCENARIOS_CASES)
 
 -include $(patsubst %.o,%.d,$(SCENARIOS_HOOKED) $(SCENARIOS_CASES) $(SCENARIOS_MACHINE))
 
-.PHONY: explore mutants
-explore: $(EXPLORE) $(EXPLORE_SCENARIOS)
-	@explorer/explore $(EXPLORE) $(EXPLORE_SCENARIOS) $(if $(DEEP),deep,$(if $(QUICK),quick))
+.PHONY: explore explore-program mutants
+explore-program: $(EXPLORE)
 
-mutants: $(EXPLORE)
-	@explorer/mutants/run --sound=$(EXPLORE) --out=$(EXPLORER_OUT)/mutants $(if $(ONLY),--only='$(ONLY)')
+# Where ARCH is not said, the other architectures as well. Early answers are one protocol's.
+EXPLORE_OTHERS := $(if $(EARLY),,$(if $(filter file,$(origin ARCH)),aarch64 riscv64))
+explore: $(EXPLORE) $(EXPLORE_SCENARIOS)
+	@for arch in $(EXPLORE_OTHERS); do $(MAKE) --no-print-directory ARCH=$$arch explore-program >/dev/null || exit 1; done
+	@explorer/explore '$(if $(DEEP),deep,$(if $(QUICK),quick))' $(EXPLORE) $(EXPLORE_SCENARIOS) \
+	    $(EXPLORE_OTHERS:%=$(BUILD)/explorer-%/explore)
+
+mutants:
+	@explorer/mutants/run --build=$(BUILD) --out=$(BUILD)/explorer/mutants $(if $(ONLY),--only='$(ONLY)')
 
 -include $(wildcard $(EXPLORER_OUT)/machine/*.d $(EXPLORE_DIR)/source/*.d $(EXPLORE_DIR)/source/protocol/*.d)

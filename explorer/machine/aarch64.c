@@ -3,7 +3,7 @@
  *
  * A TLBI does nothing by itself: it waits for a DSB of the CPU that issued it, DSB NSH for the local ones, DSB ISH for
  * all; what it drops is filled again by walks that know no more than the last DSB before it had waited for. On the
- * CPU itself even that shows only after an ISB. So a barrier that is missing, or on the wrong CPU, or of the wrong
+ * CPU itself even that shows only after an ISB, and so does a root that was written. So a barrier that is missing, or on the wrong CPU, or of the wrong
  * kind, leaves stale entries here.
  */
 #include <string.h>
@@ -21,7 +21,9 @@ struct pending {
 
 static struct {
     uint64_t ttbr0;
-    const struct ex_view *ordered; /* what the last DSB waited for */
+    bool written; /* but not in effect: that takes an ISB, or an exception */
+    const struct ex_view *ordered;   /* what the last DSB waited for, as far as this CPU is concerned */
+    const struct ex_view *published; /* and as far as all are */
     struct pending pending[PENDING_MAX];
     unsigned count;
 } registers[EX_CPUS_MAX];
@@ -50,7 +52,7 @@ static void issue(struct hardware_drop drop, bool shared)
 
     ex_check(registers[cpu].count < PENDING_MAX, "explorer: more TLBIs in flight than this machine counts");
     drop.dated = true;
-    drop.at = registers[cpu].ordered;
+    drop.at = shared ? registers[cpu].published : registers[cpu].ordered;
     registers[cpu].pending[registers[cpu].count++] = (struct pending){.drop = drop, .shared = shared};
 }
 
@@ -79,13 +81,9 @@ static void tlbi(uint64_t operand, bool range, bool every, bool last, bool share
     ex_check((operand >> 37 & 3) == 0, "TLBI by range: TTL is not clean");
     va = address(operand, 37, 12);
     pages = ((operand >> 39 & 31) + 1) << (5 * (operand >> 44 & 3) + 1);
-    for (uint64_t i = 0; i < pages; i++) {
-        /* Where this machine has no pages there is nothing to drop. */
-        uint64_t offset = va + (i << 12) - (hardware_is_kernel(va) ? KERNEL_BASE : USER_BASE);
-
-        if ((offset >> 12 & 511) < TABLE_PAGES && offset >> REGION_BITS < REGIONS)
+    for (uint64_t i = 0; i < pages; i++)
+        if (hardware_has_page(va + (i << 12)))
             by_address(va + (i << 12), tag, last, shared);
-    }
 }
 
 #define X(name, range, every, last, shared)                                                        \
@@ -143,6 +141,8 @@ static void wait(bool shared)
         pending->done = true;
     }
     registers[cpu].ordered = ex_view_current();
+    if (shared)
+        registers[cpu].published = registers[cpu].ordered;
 }
 
 void ktlb_aarch64_dsb_nsh(void)
@@ -154,7 +154,7 @@ void ktlb_aarch64_dsb_nsh(void)
 void ktlb_aarch64_dsb_ishst(void)
 {
     ex_fence(__ATOMIC_RELEASE);
-    registers[hardware_cpu()].ordered = ex_view_current();
+    registers[hardware_cpu()].published = ex_view_current();
 }
 
 void ktlb_aarch64_dsb_ish(void)
@@ -163,9 +163,11 @@ void ktlb_aarch64_dsb_ish(void)
     wait(true);
 }
 
+/* Of what takes effect now, the drops come first: walks of the old root go on until the end. */
 void ktlb_aarch64_isb(void)
 {
     unsigned cpu = hardware_cpu(), kept = 0;
+    uint64_t ttbr0 = registers[cpu].ttbr0;
 
     for (unsigned i = 0; i < registers[cpu].count; i++) {
         struct pending *pending = &registers[cpu].pending[i];
@@ -176,6 +178,15 @@ void ktlb_aarch64_isb(void)
             registers[cpu].pending[kept++] = *pending;
     }
     registers[cpu].count = kept;
+    if (registers[cpu].written)
+        hardware_load_root((unsigned)(ttbr0 >> 12 & 0xfff), hardware_tags ? (unsigned)(ttbr0 >> 48) : 0, false,
+                           registers[cpu].ordered);
+    registers[cpu].written = false;
+}
+
+void hardware_arch_trap(void)
+{
+    ktlb_aarch64_isb();
 }
 
 /* ---- the rest ---- */
@@ -197,8 +208,7 @@ uint64_t ktlb_aarch64_read_ttbr0(void)
 void ktlb_aarch64_write_ttbr0(uint64_t value)
 {
     registers[hardware_cpu()].ttbr0 = value;
-    hardware_load_root((unsigned)(value >> 12 & 0xfff), hardware_tags ? (unsigned)(value >> 48) : 0, false,
-                       registers[hardware_cpu()].ordered);
+    registers[hardware_cpu()].written = true;
 }
 
 uint64_t ktlb_aarch64_read_tcr(void)

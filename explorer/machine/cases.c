@@ -13,6 +13,7 @@
 #define PAGE_SIZE (UINT64_C(1) << PAGE_BITS)
 #define USER(page) (USER_BASE + (page) * PAGE_SIZE)
 #define KERNEL(page) (KERNEL_BASE + (page) * PAGE_SIZE)
+#define REGION_PAGES (UINT64_C(1) << (REGION_BITS - PAGE_BITS)) /* so many further, another table */
 
 static struct machine_space *one, *two;
 static struct ktlb_batch batches[EX_CPUS_MAX][4];
@@ -289,6 +290,19 @@ static void free_table_widely(unsigned cpu)
 }
 TWO(free_table_widely, is_lazy)
 
+/* The same of the kernel's half: everything goes, under every tag. */
+static void unmap_kernel_widely(unsigned cpu)
+{
+    struct ktlb_batch *batch = &batches[cpu][0];
+
+    ktlb_batch_init(batch, &ktlb_kernel);
+    ktlb_batch_defer(batch, &machine_map(machine_kernel(), KERNEL(0), NULL, 0)->node);
+    ktlb_batch_add(batch, ktlb_op_range(KERNEL(0), (KTLB_FLUSH_MAX + 1) * PAGE_SIZE, PAGE_BITS, KTLB_GLOBAL));
+    ktlb_batch_dispatch(batch);
+    finish(batch);
+}
+TWO(unmap_kernel_widely, switches_to_two)
+
 /* Two unmaps one after the other: what was posted for a CPU that left must not be read when it is back. */
 static void unmap_kernel_twice(unsigned cpu)
 {
@@ -368,6 +382,26 @@ static void waits_for_the_other(void)
     machine_idle();
 }
 TWO(hands_over, waits_for_the_other)
+
+/* Waited for where another is in flight, and a third follows at once. */
+static void only_hands_over(unsigned cpu)
+{
+    start(&batches[cpu][0], one, USER(0), 0);
+    ktlb_store_release_u32(&handed_over, 1);
+}
+
+static void waits_among_its_own(void)
+{
+    while (!ktlb_load_acquire_u32(&handed_over))
+        machine_relax();
+    start(&batches[1][0], one, USER(1), 0);
+    finish(&batches[0][0]);
+    start(&batches[1][1], one, USER(2), 0);
+    finish(&batches[1][0]);
+    finish(&batches[1][1]);
+    machine_idle();
+}
+TWO(only_hands_over, waits_among_its_own)
 
 /* Disjoint pages, more than a batch keeps apart; and more strides than it counts. */
 static void disjoint(unsigned cpu)
@@ -464,6 +498,54 @@ static void unmap_in_two(unsigned cpu)
     unmap(two, USER(0), 0);
 }
 TWO(unmap_in_two, goes_and_returns)
+
+/* A right that was not there is given: whoever is told of it may use it. Where a TLB remembers what was not there, that is
+ * dropped as well. */
+static void maps_and_tells(unsigned cpu)
+{
+    struct ktlb_batch *batch = &batches[cpu][0];
+
+    ktlb_batch_init(batch, machine_space_tlb(one));
+    map(one, USER(4));
+    ktlb_batch_add(batch, ktlb_op_range(USER(4), PAGE_SIZE, PAGE_BITS, 0));
+    ktlb_batch_dispatch(batch);
+    finish(batch);
+    ktlb_store_release_u32(&handed_over, 1);
+}
+
+static void maps_below_a_table(unsigned cpu)
+{
+    struct ktlb_batch *batch = &batches[cpu][0];
+
+    ktlb_batch_init(batch, machine_space_tlb(one));
+    map(one, USER(REGION_PAGES));
+    ktlb_batch_add(batch, ktlb_op_range(USER(REGION_PAGES), PAGE_SIZE, PAGE_BITS, KTLB_TABLES));
+    ktlb_batch_dispatch(batch);
+    finish(batch);
+    ktlb_store_release_u32(&handed_over, 1);
+}
+
+static void uses(uint64_t va)
+{
+    uint64_t value;
+
+    while (!ktlb_load_acquire_u32(&handed_over))
+        machine_relax();
+    ex_check(machine_load(va, &value), "P1: a page that was mapped, and told of, is not there");
+    machine_idle();
+}
+
+static void uses_the_page(void)
+{
+    uses(USER(4));
+}
+
+static void uses_the_table(void)
+{
+    uses(USER(REGION_PAGES));
+}
+TWO(maps_and_tells, uses_the_page)
+TWO(maps_below_a_table, uses_the_table)
 
 /* ---- both are initiators ---- */
 
@@ -664,18 +746,24 @@ static void lazy_and_departing(unsigned cpu)
 
 static struct machine_space *three;
 
-/* The second CPU is in one. All tags are given out, so the next space that needs one begins a round. */
-static void tags_are_out_of(unsigned cpus)
+/* Spaces that come and go, on the first CPU: each takes a tag, or begins a round. */
+static void pass_through(unsigned spaces)
 {
-    fresh(cpus);
-    load_on(1, one);
-    for (unsigned i = 0; i < 2 * cpus - 1; i++) {
+    while (spaces--) {
         struct machine_space *space = machine_space_create();
 
         load_on(0, space);
         load_on(0, NULL);
         machine_space_destroy(space);
     }
+}
+
+/* The second CPU is in one. All tags are given out, so the next space that needs one begins a round. */
+static void tags_are_out_of(unsigned cpus)
+{
+    fresh(cpus);
+    load_on(1, one);
+    pass_through(2 * cpus - 1);
     load_on(0, two);
     three = machine_space_create();
     map(three, USER(0));
@@ -689,6 +777,47 @@ static void tags_are_out(void)
 static void tags_are_out_of_three(void)
 {
     tags_are_out_of(3);
+}
+
+/* And for the second time: a round has begun since the second CPU has loaded anything. */
+static void tags_are_out_again(void)
+{
+    fresh(2);
+    load_on(1, one);
+    pass_through(4); /* the first round's */
+    pass_through(2); /* the next one's: two are kept */
+    load_on(0, two);
+    three = machine_space_create();
+    map(three, USER(0));
+}
+
+/* The second CPU stays where it is for several rounds. */
+static void rounds_go_by(void)
+{
+    fresh(2);
+    load_on(1, one);
+    pass_through(11);
+}
+
+/* The same; the first was there as well when a round began, and came back in the next. */
+static void rounds_go_by_both(void)
+{
+    fresh(2);
+    load_on(1, one);
+    pass_through(4);
+    load_on(0, one);
+    pass_through(1);
+    load_on(0, one);
+    pass_through(6);
+}
+
+static void joins_and_unmaps(unsigned cpu)
+{
+    if (cpu == 0) {
+        machine_switch(one, true);
+        unmap(one, USER(0), 0);
+    }
+    machine_idle();
 }
 
 /* One has a tag and is loaded nowhere. */
@@ -969,6 +1098,7 @@ const struct ex_case cases[] = {
     CASE("tables-widened", 2, second_in_one, free_table_widely_is_lazy, "P1: and the batch becomes the whole space"),
     CASE("kernel", 2, both_in_one, unmap_kernel_just_there, "P1: a page of the kernel's half, global"),
     CASE("kernel-switch", 2, second_in_one, unmap_kernel_switches_to_two, "P1: in the window of a switch"),
+    CASE("kernel-widened", 2, second_in_one, unmap_kernel_widely_switches_to_two, "P1: the same, by more than a batch counts"),
     CASE("kernel-tables", 2, second_in_one_was_in_two, free_kernel_table_switches_to_two,
          "P1: a kernel table dies; another tag has walked it"),
     CASE("offline", 2, second_in_neither, unmap_kernel_goes_away, "P2: the other CPU leaves"),
@@ -983,8 +1113,11 @@ const struct ex_case cases[] = {
     CASE("in-flight-kernel", 2, both_in_one, many_in_flight_mixed_just_there, "P2: the last for the kernel's half"),
     CASE("done", 2, both_in_one, asks_without_waiting_just_there, "P2: asking instead of waiting"),
     CASE("hand-over", 2, both_in_one, hands_over_waits_for_the_other, "P2: dispatched on one CPU, synced on another"),
+    CASE("hand-over-busy", 2, both_in_one, only_hands_over_waits_among_its_own, "P2: the same, where others are in flight"),
     CASE("disjoint", 2, both_in_one, disjoint_just_there, "P1: more pages than a batch keeps apart"),
     CASE("merge", 2, both_in_one, merge_just_there, "P1: small pages become a huge one"),
+    CASE("map", 2, second_in_one, maps_and_tells_uses_the_page, "P1: a new page is there for whom was told"),
+    CASE("map-table", 2, second_in_one, maps_below_a_table_uses_the_table, "P1: the same, with a new table above it"),
     CASE("ring", 2, second_in_two_was_in_one, unmap_two_comes_in, "P4: comes back having missed what the ring remembers"),
     CASE("ring-wrap", 2, second_in_two_was_in_one, unmap_three_comes_in, "P4: and the ring is overwritten meanwhile"),
     CASE("ring-lazy", 2, second_in_one, unmap_two_is_lazy, "P4: stops being lazy, likewise"),
@@ -1014,6 +1147,9 @@ const struct ex_case cases[] = {
     CASE("three-lazy-offline", 3, three_in_one, lazy_and_departing, "P1 P2: a lazy and a departing target"),
     CASE("tags", 2, tags_are_out, first_begins_a_round, "P4: tags run out; a CPU leaves the space and returns"),
     CASE("tags-leaving", 2, tags_are_out, first_begins_a_round_and_takes_one, "P1 P4: while a CPU leaves a space whose table dies"),
+    CASE("tags-leaving-again", 2, tags_are_out_again, first_begins_a_round_and_takes_one, "P1 P4: the same, a round later"),
+    CASE("tags-stay", 2, rounds_go_by, joins_and_unmaps, "P1: rounds go by a CPU that loads nothing"),
+    CASE("tags-stay-both", 2, rounds_go_by_both, joins_and_unmaps, "P1: and one that shares its space"),
     CASE("tags-new", 2, tags_are_out, first_begins_a_round_and_more, "P4: and a CPU meets its tags again as others'"),
     CASE("tags-join", 2, tags_are_out_and_one_is_left, both_take_one, "P1: and both enter a space under its new one"),
     CASE("three-tags", 3, tags_are_out_of_three, begins_takes_leaves, "P1 P4: one runs out, one leaves, one frees a table"),

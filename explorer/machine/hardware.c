@@ -39,6 +39,7 @@ uint64_t hardware_directory[ROOTS][REGIONS];
 uint64_t hardware_table[TABLES][TABLE_PAGES];
 struct hardware_quirks hardware_quirks;
 bool hardware_tags = true;
+bool hardware_keeps_faults;
 unsigned hardware_setup_cpu;
 
 /* ids of events */
@@ -91,6 +92,11 @@ unsigned hardware_cpu(void)
     return ex_running() ? ex_cpu() : hardware_setup_cpu;
 }
 
+unsigned hardware_cpus(void)
+{
+    return cpu_count;
+}
+
 static struct cpu *self(void)
 {
     return &cpus[hardware_cpu()];
@@ -111,6 +117,13 @@ unsigned hardware_page(uint64_t va)
     if (region >= REGIONS || page >= TABLE_PAGES)
         ex_fail("explorer: address %llx is beyond this machine's pages", (unsigned long long)va);
     return (unsigned)(region * TABLE_PAGES + page);
+}
+
+bool hardware_has_page(uint64_t va)
+{
+    uint64_t offset = va - (hardware_is_kernel(va) ? KERNEL_BASE : USER_BASE);
+
+    return offset >> REGION_BITS < REGIONS && (offset >> PAGE_BITS & ((1u << (REGION_BITS - PAGE_BITS)) - 1)) < TABLE_PAGES;
 }
 
 /* ---- floors ---- */
@@ -143,7 +156,8 @@ static void drop_pages(struct cpu *cpu, unsigned tag, const struct hardware_drop
                 raise_floor(&cpu->page[tag][page], now);
                 raise_floor(&cpu->huge[tag][region], now);
             }
-            if (drop->walks == HARDWARE_WALKS || (this && drop->walks == HARDWARE_WALKS_OF_PAGE))
+            if (drop->walks == HARDWARE_WALKS || (drop->walks == HARDWARE_WALKS_OF_USER && !kernel) ||
+                (this && drop->walks == HARDWARE_WALKS_OF_PAGE))
                 raise_floor(&cpu->walk[tag][kernel][region], now);
         }
     }
@@ -294,14 +308,25 @@ unsigned hardware_possible(unsigned number, uint64_t va, uint64_t *entries, unsi
     return count;
 }
 
-/* The loaded root's table may say "not present" to a walk that starts now. Such an entry is never cached. */
+/* Whether the loaded root's table may say "not present": to a walk that starts now or, where that is remembered, to any
+ * since it was last dropped. An entry above the last level that leads nowhere is what leads to entries: a drop of leaf
+ * entries leaves it. */
 bool hardware_may_fault(uint64_t va)
 {
-    unsigned page = hardware_page(va), root = hardware_is_kernel(va) ? 0 : self()->root;
-    const struct ex_view *now = ex_view_current();
+    const struct cpu *cpu = self();
+    unsigned page = hardware_page(va), root = hardware_is_kernel(va) ? 0 : cpu->root, region = page / TABLE_PAGES;
+    struct floor leaf = {ex_view_current(), 0}, walk = leaf;
     uint64_t upper[16], lower[16];
-    unsigned uppers = ex_values_since(&hardware_directory[root][page / TABLE_PAGES], 8, now, upper, 16);
+    unsigned uppers;
 
+    if (hardware_keeps_faults && root == 0) {
+        leaf = cpu->global[page];
+        walk = cpu->global_walk[region];
+    } else if (hardware_keeps_faults) {
+        leaf = newer(cpu->page[cpu->tag][page], cpu->since[cpu->tag][root]);
+        walk = newer(cpu->walk[cpu->tag][0][region], cpu->since[cpu->tag][root]);
+    }
+    uppers = ex_values_since(&hardware_directory[root][region], 8, walk.view, upper, 16);
     for (unsigned i = 0; i < uppers; i++) {
         unsigned lowers;
 
@@ -309,7 +334,7 @@ bool hardware_may_fault(uint64_t va)
             return true;
         if (upper[i] & ENTRY_HUGE)
             continue;
-        lowers = ex_values_since(&hardware_table[ENTRY_NUMBER(upper[i])][page % TABLE_PAGES], 8, now, lower, 16);
+        lowers = ex_values_since(&hardware_table[ENTRY_NUMBER(upper[i])][page % TABLE_PAGES], 8, leaf.view, lower, 16);
         for (unsigned j = 0; j < lowers; j++)
             if (!(lower[j] & ENTRY_PRESENT))
                 return true;
@@ -474,6 +499,7 @@ static void take(unsigned number, void (*handler)(void))
     cpu->masked = true;
     cpu->in_nmi = hardware_by_nmi;
     ex_note(hardware_by_nmi ? "takes the NMI" : "takes the interrupt");
+    hardware_arch_trap();
     if (carried)
         ex_view_acquire(carried);
     ktlb_ipi();

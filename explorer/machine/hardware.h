@@ -21,7 +21,9 @@
 #define TABLE_PAGES 8u  /* pages of each: the rest of a region is never mapped */
 #endif
 #define REGIONS 4u      /* tables a root can hold */
+#ifndef TAGS
 #define TAGS 10u /* the protocol hardware wants more than two for each CPU */
+#endif
 #define PAGES (REGIONS * TABLE_PAGES)
 #ifndef FRAMES
 #define FRAMES 32u
@@ -54,16 +56,20 @@ struct hardware_quirks {
 extern struct hardware_quirks hardware_quirks;
 /* Have the quirk of that name ("late-stores"); false: there is none such. */
 bool hardware_quirk(const char *name);
-extern bool hardware_tags; /* does it tag entries */
+extern bool hardware_tags;         /* does it tag entries */
+extern bool hardware_keeps_faults; /* does it remember what was not there */
 
 void hardware_reset(unsigned cpus);
 /* The CPU this runs on; in a case's setup, the one it says. */
 extern unsigned hardware_setup_cpu;
 unsigned hardware_cpu(void);
+unsigned hardware_cpus(void);
 
 /* The index of a page within its half; is it in the kernel's half. */
 bool hardware_is_kernel(uint64_t va);
 unsigned hardware_page(uint64_t va);
+/* Whether there is such a page on this machine; elsewhere there is nothing to drop. */
+bool hardware_has_page(uint64_t va);
 
 /* ---- for the instructions of an architecture: see the file of its name ---- */
 
@@ -74,7 +80,7 @@ struct hardware_drop {
     unsigned tag; /* or HARDWARE_EVERY_TAG */
     bool all;     /* the whole tag, else the page of @va, with the huge page around it */
     bool globals; /* global entries as well */
-    enum { HARDWARE_WALKS_KEPT, HARDWARE_WALKS_OF_PAGE, HARDWARE_WALKS } walks;
+    enum { HARDWARE_WALKS_KEPT, HARDWARE_WALKS_OF_PAGE, HARDWARE_WALKS_OF_USER, HARDWARE_WALKS } walks;
     uint64_t va;
     bool dated;   /* walks afterwards know at least what @at does, else all that this CPU knows now */
     const struct ex_view *at;
@@ -88,11 +94,12 @@ void hardware_drop_everywhere(const struct hardware_drop *drop, uint64_t cpus);
 void hardware_load_root(unsigned root, unsigned tag, bool flush, const struct ex_view *since);
 unsigned hardware_root(void);
 unsigned hardware_tag(void);
-/* Of the architecture: power on / load a root as the library said / what its host does before it interrupts, and what
+/* Of the architecture: power on / load a root as the library said / an interrupt is taken / what its host does before it interrupts, and what
  * the interrupts then bring with them. */
 struct ktlb_load;
 void hardware_arch_reset(void);
 void hardware_arch_load(unsigned root, struct ktlb_load load);
+void hardware_arch_trap(void);
 const struct ex_view *hardware_arch_fence_ipi(void);
 
 /* Every present entry through which @cpu may now translate page @va, huge ones included; how many. */

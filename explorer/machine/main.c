@@ -1,6 +1,7 @@
 /*
  * main.c - the program: the library's cases under the explorer's command line (--help says what it can do).
- * PROTOCOL=name in the environment chooses the protocol; NMI=1 has all requests delivered by NMI.
+ * PROTOCOL=name in the environment chooses the protocol; NMI=1 has all requests delivered by NMI; UNTAGGED=1 is a machine
+ * without ASIDs.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ int main(int argc, char **argv)
     }
     machine_protocol = getenv("PROTOCOL");
     machine_by_nmi = getenv("NMI") != NULL;
+    hardware_tags = getenv("UNTAGGED") == NULL;
     machine_regions();
     return ex_main(argc, argv, EXPLORE_CASES, EXPLORE_CASE_COUNT);
 }

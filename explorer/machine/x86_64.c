@@ -29,6 +29,10 @@ void hardware_arch_load(unsigned root, struct ktlb_load load)
     ktlb_x86_write_cr3(ktlb_x86_cr3((uint64_t)root << 12, load));
 }
 
+void hardware_arch_trap(void)
+{
+}
+
 /* An xAPIC: the bus keeps the order, so the interrupt brings all that came before. On an x2APIC it is the host's fence that
  * does, which would hide what the library lacks. */
 const struct ex_view *hardware_arch_fence_ipi(void)

@@ -347,7 +347,7 @@ static void loading_a_root(void **state)
     ktlb_aarch64_load_root(0x40005000, (struct ktlb_load){9, false});
     ASSERT_RECORDED("ttbr0:9000040005000 isb");
     ktlb_aarch64_load_root(0x40005000, (struct ktlb_load){9, true});
-    ASSERT_RECORDED("ttbr0:9000040005000 isb dsb_nsh aside1:9000000000000 dsb_nsh isb");
+    ASSERT_RECORDED("dsb_nsh ttbr0:9000040005000 isb dsb_nsh aside1:9000000000000 dsb_nsh isb");
     ktlb_aarch64_load_root(0x40005000, (struct ktlb_load){0, true});
     ASSERT_RECORDED("dsb_nsh aside1:0 dsb_nsh isb ttbr0:40005000 isb");
     ktlb_aarch64_fence_sgi();

@@ -137,7 +137,7 @@ static void loading_a_root(void **state)
     ktlb_riscv64_load_root(8, 0x80205000, (struct ktlb_load){9, false});
     ASSERT_RECORDED("satp:8000900000080205");
     ktlb_riscv64_load_root(8, 0x80205000, (struct ktlb_load){9, true});
-    ASSERT_RECORDED("satp:8000900000080205 sfence_vma_asid:9 fence_i");
+    ASSERT_RECORDED("sfence_vma_asid:9 fence_i satp:8000900000080205 sfence_vma_asid:9 fence_i");
     ktlb_riscv64_load_root(9, 0x80205000, (struct ktlb_load){0, true});
     ASSERT_RECORDED("sfence_vma_asid:0 fence_i satp:9000000000080205");
     ktlb_riscv64_drop_here();

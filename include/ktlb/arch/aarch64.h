@@ -356,7 +356,8 @@ KTLB_INLINE uint64_t ktlb_aarch64_ttbr0(uint64_t root, struct ktlb_load load)
  * Load TTBR0_EL1 with the root table at physical @root, as ktlb_switch_begin() said. A tag that is not loaded is flushed
  * before it is: what it holds may lead into tables that are gone, and once it is loaded a walk may follow. The loaded
  * one is flushed after: before, a walk of the old root could fill it again, and all it holds is of the old space, for
- * which this CPU still answers. => Between begin and end: no user address.
+ * which this CPU still answers. In either case walks of the new root, which may begin with the load, come after what
+ * ktlb_switch_begin() has seen: no fence of memory sees to that, a DSB does. => Between begin and end: no user address.
  */
 KTLB_INLINE void ktlb_aarch64_load_root(uint64_t root, struct ktlb_load load)
 {
@@ -364,6 +365,8 @@ KTLB_INLINE void ktlb_aarch64_load_root(uint64_t root, struct ktlb_load load)
 
     if (load.flush && !loaded)
         ktlb_arch_flush_asid(ktlb_op_all(0), load.asid);
+    else if (load.flush)
+        ktlb_aarch64_dsb_nsh();
     ktlb_aarch64_write_ttbr0(ktlb_aarch64_ttbr0(root, load));
     ktlb_aarch64_isb();
     if (load.flush && loaded)

@@ -193,16 +193,17 @@ KTLB_INLINE uint64_t ktlb_riscv64_satp(unsigned mode, uint64_t root, struct ktlb
 }
 
 /*
- * Load satp as ktlb_switch_begin() said. A tag that is not loaded is flushed before it is: what it holds may lead into
- * tables that are gone, and once it is loaded a walk may follow. The loaded one is flushed after: before, a walk of the
- * old root could fill it again, and all it holds is of the old space, for which this hart still answers.
+ * Load satp as ktlb_switch_begin() said. A tag is flushed before it is loaded: what it holds may lead into tables that
+ * are gone, and once it is loaded a walk may follow, which has to come after what ktlb_switch_begin() has seen; only the
+ * SFENCE.VMA orders that. One that was loaded before as well, on a hart without ASIDs, is flushed again after: meanwhile a
+ * walk of the old root could fill it.
  * => Between begin and end: no user address.
  */
 KTLB_INLINE void ktlb_riscv64_load_root(unsigned mode, uint64_t root, struct ktlb_load load)
 {
     bool loaded = ktlb_riscv64_loaded_asid() == load.asid;
 
-    if (load.flush && !loaded)
+    if (load.flush)
         ktlb_riscv64_fence(ktlb_op_all(KTLB_EXEC), load.asid);
     ktlb_riscv64_write_satp(ktlb_riscv64_satp(mode, root, load));
     if (load.flush && loaded)
