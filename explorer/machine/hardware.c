@@ -497,7 +497,7 @@ static void take(unsigned number, void (*handler)(void))
     cpu->pending = false;
     cpu->carried = NULL;
     cpu->masked = true;
-    cpu->in_nmi = hardware_by_nmi;
+    cpu->in_nmi = hardware_by_nmi && !handler;
     ex_note(hardware_by_nmi ? "takes the NMI" : "takes the interrupt");
     hardware_arch_trap();
     if (carried)
@@ -550,7 +550,8 @@ void hardware_before_step(unsigned number)
         return;
     if (cpu->pending && ex_choose(2, "take the interrupt"))
         take(number, NULL);
-    if (strays[number] && ex_choose(2, "a stray interrupt")) {
+    /* A handler that unmaps is an interrupt's, whatever our own are. */
+    if (strays[number] && !(hardware_stray_handler && cpu->masked) && ex_choose(2, "a stray interrupt")) {
         strays[number]--;
         take(number, hardware_stray_handler);
     }
