@@ -18,13 +18,13 @@
  * What is counted is what happens on two paths. The initiator's: from one mark of the kernel's to another. The service's:
  * from an exception's first instruction to its return, when ktlb_ipi() was called in between. Marks are loads from
  * bench_marks[] (see bench/bench.h): the address says which, so nothing has to be read out of registers. Other
- * interrupts, on either path, are left out. An access that crosses lines counts for the first.
+ * interrupts, on either path, are left out (the profile has their beginnings: it cannot take back). An access that crosses lines counts for the first.
  *
  * Counts are of the emulator's one thread (-icount); with several, the order of accesses that are seen would not be that
  * in which they happened, and the plugin ends the emulator rather than say so in numbers.
  *
  * Arguments: out=FILE marks=ADDRESS ipi=ADDRESS entry=ADDRESS:SIZE:STRIDE (the exceptions' first instructions) and
- * profile=FILE: for each instruction how often it was executed on each path, and for each (instruction, 8-byte
+ * profile=FILE: per row, for each instruction how often it was executed on each path, and for each (instruction, 8-byte
  * word) how many lines it moved.
  */
 #include <inttypes.h>
@@ -77,6 +77,9 @@ struct insn {
     struct insn *next;
 };
 
+#define INSNS_BITS 16
+static struct insn *insns[1u << INSNS_BITS];
+
 enum event { DIRTY, CLEAN, UPGRADE, EVENTS };
 
 /* What @insn did with a word. */
@@ -92,6 +95,7 @@ struct touch {
 struct vcpu {
     bool initiates, serves;
     unsigned depth;
+    uint64_t row; /* in which the outermost exception began */
     struct counts initiator, service;
 };
 
@@ -99,7 +103,7 @@ static struct {
     FILE *out, *profile;
     uint64_t marks, ipi, entry, entry_size, entry_stride;
     bool in_row;
-    uint64_t row;
+    uint64_t row; /* the one at hand, or the last; 0: none yet */
     struct counts total[PATHS];
     struct vcpu vcpu[VCPUS_MAX];
 } here;
@@ -183,22 +187,48 @@ static void note_touch(const struct insn *insn, uint64_t va, enum path path, enu
 
 /* ---- rows, and the two paths ---- */
 
+static void print_profile(void)
+{
+    static const char *const path_name[] = {"initiator", "service"}, *const event_name[] = {"dirty", "clean", "upgrade"};
+
+    for (unsigned i = 0; i < 1u << INSNS_BITS; i++)
+        for (struct insn *insn = insns[i]; insn; insn = insn->next)
+            for (enum path path = INITIATOR; path < PATHS; path++)
+                if (insn->executed[path]) {
+                    fprintf(here.profile, "%" PRIu64 " %s executed %" PRIx64 " - %" PRIu64 "\n", here.row - 1,
+                            path_name[path], insn->pc, insn->executed[path]);
+                    insn->executed[path] = 0;
+                }
+    for (unsigned i = 0; i < 1u << TOUCHES_BITS; i++)
+        for (struct touch *touch = touches[i]; touch; touch = touch->next)
+            for (enum path path = INITIATOR; path < PATHS; path++)
+                for (enum event event = DIRTY; event < EVENTS; event++)
+                    if (touch->count[path][event]) {
+                        fprintf(here.profile, "%" PRIu64 " %s %s %" PRIx64 " %" PRIx64 " %" PRIu64 "\n", here.row - 1,
+                                path_name[path], event_name[event], touch->insn->pc, touch->word,
+                                touch->count[path][event]);
+                        touch->count[path][event] = 0;
+                    }
+}
+
+/* What began in the last row is over by now. */
 static void print_row(void)
 {
-    fprintf(here.out, "%" PRIu64, here.row);
+    if (!here.row)
+        return;
+    fprintf(here.out, "%" PRIu64, here.row - 1);
     for (enum path path = INITIATOR; path < PATHS; path++) {
 #define X(name) fprintf(here.out, ",%" PRIu64, here.total[path].name);
         COUNTS_EACH(X)
 #undef X
     }
     fputc('\n', here.out);
-    fflush(here.out);
+    if (here.profile)
+        print_profile();
 }
 
 static void add(enum path path, const struct counts *counts)
 {
-    if (!here.in_row)
-        return;
 #define X(name) here.total[path].name += counts->name;
     COUNTS_EACH(X)
 #undef X
@@ -208,13 +238,13 @@ static void mark(struct vcpu *vcpu, uint64_t number)
 {
     switch (number) {
     case BENCH_ROW_BEGIN:
+        print_row();
         memset(here.total, 0, sizeof(here.total));
         here.in_row = true;
+        here.row++;
         break;
     case BENCH_ROW_END:
-        print_row();
         here.in_row = false;
-        here.row++;
         break;
     case BENCH_BEGIN:
         vcpu->initiates = true;
@@ -225,7 +255,8 @@ static void mark(struct vcpu *vcpu, uint64_t number)
             die("an end without a beginning");
         vcpu->initiates = false;
         vcpu->initiator.instructions--; /* the mark itself */
-        add(INITIATOR, &vcpu->initiator);
+        if (here.in_row)
+            add(INITIATOR, &vcpu->initiator);
         break;
     default:
         die("a mark that nobody knows");
@@ -241,6 +272,12 @@ static struct counts *counts_of(struct vcpu *vcpu, enum path *path)
     return vcpu->initiates ? &vcpu->initiator : NULL;
 }
 
+/* Whether what @vcpu does belongs to the row at hand: an exception that began there may end after it. */
+static bool in_row(const struct vcpu *vcpu)
+{
+    return vcpu->depth ? vcpu->row && vcpu->row == here.row : here.in_row;
+}
+
 static void on_insn(unsigned cpu, void *userdata)
 {
     struct insn *insn = userdata;
@@ -251,15 +288,16 @@ static void on_insn(unsigned cpu, void *userdata)
     if (insn->entry && vcpu->depth++ == 0) {
         vcpu->service = (struct counts){.times = 1};
         vcpu->serves = false;
+        vcpu->row = here.in_row ? here.row : 0;
     }
     vcpu->serves |= insn->ipi && vcpu->depth;
     counts = counts_of(vcpu, &path);
     if (counts) {
         counts->instructions++;
         counts->pauses += insn->pause;
-        insn->executed[path] += here.in_row;
+        insn->executed[path] += in_row(vcpu);
     }
-    if (insn->leave && vcpu->depth && --vcpu->depth == 0 && vcpu->serves)
+    if (insn->leave && vcpu->depth && --vcpu->depth == 0 && vcpu->serves && vcpu->row == here.row)
         add(SERVICE, &vcpu->service);
 }
 
@@ -294,7 +332,7 @@ static void on_access(unsigned cpu, qemu_plugin_meminfo_t info, uint64_t va, voi
     counts->dirty += event == DIRTY;
     counts->clean += event == CLEAN;
     counts->upgrade += event == UPGRADE;
-    if (here.in_row && here.profile)
+    if (here.profile && in_row(vcpu))
         note_touch(insn, va, path, event);
 }
 
@@ -319,9 +357,6 @@ static void decode(struct insn *insn, const uint8_t *byte, size_t size)
     insn->leave = byte[at] == 0xcf;
     insn->pause = repeat && byte[at] == 0x90;
 }
-
-#define INSNS_BITS 16
-static struct insn *insns[1u << INSNS_BITS];
 
 static struct insn *insn_at(struct qemu_plugin_insn *translated)
 {
@@ -366,24 +401,10 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 static void on_exit_(qemu_plugin_id_t id, void *userdata)
 {
     (void)id, (void)userdata;
-    for (unsigned i = 0; here.profile && i < 1u << INSNS_BITS; i++)
-        for (const struct insn *insn = insns[i]; insn; insn = insn->next)
-            for (enum path path = INITIATOR; path < PATHS; path++)
-                if (insn->executed[path])
-                    fprintf(here.profile, "%s executed %" PRIx64 " - %" PRIu64 "\n",
-                            path == INITIATOR ? "initiator" : "service", insn->pc, insn->executed[path]);
-    for (unsigned i = 0; here.profile && i < 1u << TOUCHES_BITS; i++)
-        for (const struct touch *touch = touches[i]; touch; touch = touch->next)
-            for (enum path path = INITIATOR; path < PATHS; path++)
-                for (enum event event = DIRTY; event < EVENTS; event++)
-                    if (touch->count[path][event])
-                        fprintf(here.profile, "%s %s %" PRIx64 " %" PRIx64 " %" PRIu64 "\n",
-                                path == INITIATOR ? "initiator" : "service",
-                                event == DIRTY ? "dirty" : event == CLEAN ? "clean" : "upgrade", touch->insn->pc,
-                                touch->word, touch->count[path][event]);
+    print_row();
+    fclose(here.out);
     if (here.profile)
         fclose(here.profile);
-    fclose(here.out);
 }
 
 static FILE *file(const char *name)
