@@ -3,6 +3,7 @@
 # The floor: each target is interrupted once; three lines a target (the request read, the answer written, the answer
 # read). A row's "lines" are dirty + clean + upgrades on both paths. initiators' instructions are a shootdown's, a
 # target's those of one service.
+function per(part, whole) { return whole ? part / whole : 0 }
 BEGIN { FS = "," }
 FNR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
 {
@@ -11,7 +12,8 @@ FNR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
     key = cell "," $at["protocol"]
     if (!(key in n)) { list[cell] = list[cell] " " $at["protocol"] }
     n[key] += $at["shootdowns"]
-    targets[key] += $at["targets"]; interrupts[key] += $at["interrupts"]; flushes[key] += $at["flushes"]
+    told[key] = $at["told"]
+    counted[key] += $at["dispatches"]; interrupts[key] += $at["interrupts"]; flushes[key] += $at["flushes"]
     dirty[key] += $at["initiator_dirty"] + $at["service_dirty"]
     clean[key] += $at["initiator_clean"] + $at["service_clean"]
     upgrade[key] += $at["initiator_upgrade"] + $at["service_upgrade"]
@@ -29,10 +31,10 @@ END {
         for (p = 1; p <= names; p++) {
             k = cell "," name[p]
             printf "%4d %4d %4d %5d %3d %-7s %4d  %-18s %7.2f %7.2f %6.2f | %6.2f %6.2f %6.2f %6.2f %6.2f | %7.1f %7.1f\n", \
-                f[1], f[2], f[3], f[4], f[5], f[6], f[7], name[p], targets[k] / n[k], interrupts[k] / n[k], \
-                flushes[k] / n[k], dirty[k] / n[k], clean[k] / n[k], upgrade[k] / n[k], \
-                (dirty[k] + clean[k] + upgrade[k]) / n[k], 3 * targets[k] / n[k], own[k] / n[k], \
-                services[k] ? served[k] / services[k] : 0
+                f[1], f[2], f[3], f[4], f[5], f[6], f[7], name[p], told[k], \
+                per(interrupts[k], counted[k]), per(flushes[k], counted[k]), dirty[k] / n[k], clean[k] / n[k], upgrade[k] / n[k], \
+                (dirty[k] + clean[k] + upgrade[k]) / n[k], 3 * told[k], own[k] / n[k], \
+                per(served[k], services[k])
         }
     }
 }
