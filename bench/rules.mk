@@ -13,7 +13,7 @@ BENCH_KERNEL_trace = KERNEL_WORK='$(wildcard scenarios/*.c) traces/trace.c bench
     KERNEL_WRAP='ktlb_batch_dispatch ktlb_batch_sync replay_pass'
 
 $(BENCH_PLUGIN): bench/coherence/coherence.c bench/coherence/qemu_plugin.h bench/bench.h
-	@tools/setup gcc:gcc libc6-dev:/usr/include/stdlib.h
+	@tools/setup gcc:gcc libc6-dev:/usr/include/stdlib.h binutils:nm
 	@mkdir -p $(@D)
 	@gcc -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Wconversion -Werror -shared -fPIC -fvisibility=hidden $< -o $@
 
