@@ -2,14 +2,14 @@
  * bench.c - what a shootdown costs, cell by cell, every protocol in each, interleaved in one boot.
  *
  * Takes the place of the scenarios in the test kernel. A cell is how many CPUs take part, how many of them are
- * initiators, what each shootdown is of, whether they share a space, and how many of the others are lazy. The initiators
- * make their shootdowns at the same time, each of pages of its own; whoever is neither initiator nor lazy runs on in the
- * space and touches what is being invalidated. Nothing is checked for staleness here, the scenarios do that; what is
- * checked is that each shootdown had the targets it should have.
+ * initiators, what each shootdown is of, whether they share a space, and how many of the others are lazy. The
+ * initiators make their shootdowns at the same time, each of pages of its own; whoever is neither initiator nor lazy
+ * runs on in the space and touches what is being invalidated. Nothing is checked for staleness here, the scenarios do that;
+ * what is checked is that each shootdown had the targets it should have.
  *
- * A row is one protocol's turn at a cell, in one round: the first shootdowns are for warming up, the marks (bench.h) are
- * around those that count. Rows are printed as they are done, sums over the row, to be put beside what the emulator's
- * plugin counted in it.
+ * A row is one protocol's turn at a cell, in one round: the first shootdowns are for warming up, the marks (bench.h)
+ * are around those that count. Rows are printed as they are done, sums over the row, to be put beside what the
+ * emulator's plugin counted in it.
  */
 #include "bench.h"
 #include "ktlb/arch/arch.h"
@@ -229,10 +229,10 @@ static bool row_run(const struct cell *cell, const struct protocol *protocol, un
     if (protocol->everyone)
         told = machine.cpus - 1;
     good = !row.faulted && (!KTLB_STATS || (row.after.dispatches == due && row.after.targets == due * told));
-    machine_print("row %u,%u,%u,%u,%u,%u,%s,%u,%s%s,%u,%llu,%u,%llu,%llu,%llu,%llu,%llu,%llu,%llu,%llu", number++,
-                  machine.cpus, cell->members, cell->initiators, cell->pages, cell->ranges,
-                  cell->private ? "private" : "shared", cell->lazy, protocol->name, protocol->everyone ? "-everyone" : "",
-                  round, (unsigned long long)told, row.shootdowns * cell->initiators, (unsigned long long)row.cycles,
+    machine_print("row %u,%u,%u,%u,%u,%u,%s,%u,%s%s,%u,%llu,%u,%llu,%llu,%llu,%llu,%llu,%llu,%llu,%llu",
+                  number++, machine.cpus, cell->members, cell->initiators, cell->pages, cell->ranges,
+                  cell->private ? "private" : "shared", cell->lazy, protocol->name,
+                  protocol->everyone ? "-everyone" : "", round, (unsigned long long)told, row.shootdowns * cell->initiators, (unsigned long long)row.cycles,
                   (unsigned long long)row.after.dispatches, (unsigned long long)row.after.targets,
                   (unsigned long long)row.after.interrupts, (unsigned long long)row.after.flushes,
                   (unsigned long long)row.after.strides, (unsigned long long)row.after.overflows,
@@ -240,7 +240,8 @@ static bool row_run(const struct cell *cell, const struct protocol *protocol, un
     if (!good)
         machine_print("not ok: %llu shootdowns of %llu targets, due were %llu of %llu%s",
                       (unsigned long long)row.after.dispatches, (unsigned long long)row.after.targets,
-                      (unsigned long long)due, (unsigned long long)(due * told), row.faulted ? "; and a page was gone" : "");
+                      (unsigned long long)due, (unsigned long long)(due * told),
+                      row.faulted ? "; and a page was gone" : "");
     return good;
 }
 
@@ -346,8 +347,8 @@ static struct {
     KTLB_ALIGNED(256) struct ktlb_u64 word;
 } apart[2];
 
-/* Two CPUs write one word in turn: each turn but the first reads a dirty line, and all write a shared one. Then each writes a line of
- * its own as often: nothing moves. The wait is between the marks, for the line moves there. */
+/* Two CPUs write one word in turn: each turn but the first reads a dirty line, and all write a shared one. Then each
+ * writes a line of its own as often: nothing moves. The wait is between the marks, for the line moves there. */
 static void play(void *argument)
 {
     unsigned cpu = machine_cpu();
@@ -434,7 +435,7 @@ static bool bench_control(void)
     } games[] = {{"in turn", 2, play, &together}, {"apart", 2, play, NULL}, {"spread", machine.cpus, spread, NULL},
                  {"locked", 2, add, NULL}};
 
-    for (unsigned i = 0; i < 2 * sizeof(games) / sizeof(games[0]); i++) { /* each twice: once for what is touched first */
+    for (unsigned i = 0; i < 2 * sizeof(games) / sizeof(games[0]); i++) { /* each twice: once for first touches */
         ktlb_store_relaxed(&row.arrived, 0);
         ktlb_store_relaxed(&ball, 0);
         machine_run(games[i / 2].cpus, games[i / 2].body, games[i / 2].argument);
