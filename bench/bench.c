@@ -4,8 +4,8 @@
  * Takes the place of the scenarios in the test kernel. A cell is how many CPUs take part, how many of them are
  * initiators, what each shootdown is of, whether they share a space, and how many of the others are lazy. The
  * initiators make their shootdowns at the same time, each of pages of its own; whoever is neither initiator nor lazy
- * runs on in the space and touches what is being invalidated. Nothing is checked for staleness here, the scenarios do that;
- * what is checked is that each shootdown had the targets it should have.
+ * runs on in the space and touches what is being invalidated. Nothing is checked for staleness here, the scenarios do
+ * that; what is checked is that each shootdown had the targets it should have.
  *
  * A row is one protocol's turn at a cell, in one round: the first shootdowns are for warming up, the marks (bench.h)
  * are around those that count. Rows are printed as they are done, sums over the row, to be put beside what the
@@ -232,7 +232,8 @@ static bool row_run(const struct cell *cell, const struct protocol *protocol, un
     machine_print("row %u,%u,%u,%u,%u,%u,%s,%u,%s%s,%u,%llu,%u,%llu,%llu,%llu,%llu,%llu,%llu,%llu,%llu",
                   number++, machine.cpus, cell->members, cell->initiators, cell->pages, cell->ranges,
                   cell->private ? "private" : "shared", cell->lazy, protocol->name,
-                  protocol->everyone ? "-everyone" : "", round, (unsigned long long)told, row.shootdowns * cell->initiators, (unsigned long long)row.cycles,
+                  protocol->everyone ? "-everyone" : "", round, (unsigned long long)told,
+                  row.shootdowns * cell->initiators, (unsigned long long)row.cycles,
                   (unsigned long long)row.after.dispatches, (unsigned long long)row.after.targets,
                   (unsigned long long)row.after.interrupts, (unsigned long long)row.after.flushes,
                   (unsigned long long)row.after.strides, (unsigned long long)row.after.overflows,

@@ -1,8 +1,8 @@
 # The plugin's rows (with a head; none, where there was no plugin) and the kernel's ("row N,…", among other output) as
 # one table. Rows that the one has and the other has not are an error.
 BEGIN {
-    head = "machine,emulator,commit,row,cpus,members,initiators,pages,ranges,space,lazy,protocol,round,told,shootdowns," \
-        "cycles,dispatches,targets,interrupts,flushes,strides,overflows,idle"
+    head = "machine,emulator,commit,row,cpus,members,initiators,pages,ranges,space,lazy,protocol,round,told," \
+        "shootdowns,cycles,dispatches,targets,interrupts,flushes,strides,overflows,idle"
 }
 counted && FNR == 1 { sub(/^row/, ""); head = head $0; next }
 counted { number = $1; sub(/^[0-9]*/, ""); counts_of[number] = $0; rows++; next }
@@ -13,4 +13,9 @@ counted { number = $1; sub(/^[0-9]*/, ""); counts_of[number] = $0; rows++; next 
     print before, $0 counts_of[$1]
     joined++
 }
-END { if (!joined || counts && joined != rows) { print "join: " rows + 0 " rows counted, " joined + 0 " printed" >"/dev/stderr"; exit 1 } }
+END {
+    if (!joined || counts && joined != rows) {
+        print "join: " rows + 0 " rows counted, " joined + 0 " printed" >"/dev/stderr"
+        exit 1
+    }
+}

@@ -27,8 +27,7 @@ END {
     printf "%7s %-12s %14s %14s %14s %14s\n", "targets", "", "initiator", "each target", "dirty lines", "upgrades"
     for (t = 1; t <= 3; t++) {
         told = linux_targets[t]
-        printf "%7d %-12s %8d %5s %8d %5s %8d %5s %8d\n", told, "Linux 6.1", initiator[told], "", target, "", dirty[told], "", \
-            upgrade[told]
+        printf "%7d %-12s %8d %14d %14d %14d\n", told, "Linux 6.1", initiator[told], target, dirty[told], upgrade[told]
         names = split(list[told], name, " ")
         for (p = 1; p <= names; p++) {
             k = told " " name[p]

@@ -30,8 +30,10 @@ END {
         printf "%s", cell
         for (p = 1; p <= names_count; p++) {
             key = cell SUBSEP names[p]
-            printf " %20s", key in rounds ? sprintf("%.2f (%.2f-%.2f)", quarter(key, 2) / base, quarter(key, 1) / base, \
-                quarter(key, 3) / base) : "-"
+            text = "-"
+            if (key in rounds)
+                text = sprintf("%.2f (%.2f-%.2f)", quarter(key, 2) / base, quarter(key, 1) / base, quarter(key, 3) / base)
+            printf " %20s", text
         }
         print ""
     }

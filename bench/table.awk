@@ -1,4 +1,4 @@
-# A table of what one shootdown costs, from CSV files of bench/count: rounds summed up, a line for each cell and protocol.
+# A table of what one shootdown costs, from CSV files of bench/count: rounds summed up, a line a cell and protocol.
 #
 # The floor: each target is interrupted once; three lines a target (the request read, the answer written, the answer
 # read). "lines" are dirty + clean + upgrades on both paths. "initi." is an initiator's instructions in one shootdown,
@@ -11,7 +11,9 @@ function behind(what, metric, cell, names, name,    p, best, other) {
         if (name[p] !~ /-everyone$/ && (!best || metric[cell, name[p]] < metric[cell, best]))
             best = name[p]
     other = metric[cell, best]
-    return metric[cell, name[1]] > other * 1.05 + 0.05 ? sprintf("  %s %.2f %s", what, per(metric[cell, name[1]], other), best) : ""
+    if (metric[cell, name[1]] <= other * 1.05 + 0.05)
+        return ""
+    return sprintf("  %s %.2f %s", what, per(metric[cell, name[1]], other), best)
 }
 BEGIN { FS = "," }
 FNR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
@@ -32,9 +34,9 @@ FNR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
     served[key] += $at["service_instructions"]; services[key] += $at["service_times"]
 }
 END {
-    printf "%4s %4s %4s %5s %3s %-7s %4s  %-18s %7s %7s %6s | %6s %6s %6s %6s %6s | %7s %7s %8s\n", "cpus", "at", "init", \
-        "pages", "x", "space", "lazy", "protocol", "targets", "interr.", "full", "dirty", "clean", "upgr.", "lines", "floor", \
-        "initi.", "target", "all"
+    printf "%4s %4s %4s %5s %3s %-7s %4s  %-18s %7s %7s %6s | ", "cpus", "at", "init", "pages", "x", "space", "lazy", \
+        "protocol", "targets", "interr.", "full"
+    printf "%6s %6s %6s %6s %6s | %7s %7s %8s\n", "dirty", "clean", "upgr.", "lines", "floor", "initi.", "target", "all"
     for (k in n) {
         interrupts[k] = per(interrupts[k], counted[k])
         lines[k] = (dirty[k] + clean[k] + upgrade[k]) / n[k]
@@ -46,11 +48,12 @@ END {
         names = split(list[cell] " " baseline[cell], name, " ")
         for (p = 1; p <= names; p++) {
             k = cell SUBSEP name[p]
-            end = p > 1 ? "" : behind("interrupts", interrupts, cell, names, name) behind("lines", lines, cell, names, name) \
-                behind("initiator", own, cell, names, name) behind("target", served, cell, names, name)
-            printf "%s  %-18s %7.2f %7.2f %6.2f | %6.2f %6.2f %6.2f %6.2f %6.2f | %7.1f %7.1f %8.0f%s\n", cell, name[p], \
-                told[k], interrupts[k], per(flushes[k], counted[k]), dirty[k] / n[k], clean[k] / n[k], upgrade[k] / n[k], \
-                lines[k], 3 * told[k], own[k], served[k], cycles[k] / n[k], end
+            end = p > 1 ? "" : behind("interrupts", interrupts, cell, names, name) \
+                behind("lines", lines, cell, names, name) behind("initiator", own, cell, names, name) behind("target", served, cell, names, name)
+            printf "%s  %-18s %7.2f %7.2f %6.2f | ", cell, name[p], told[k], interrupts[k], per(flushes[k], counted[k])
+            printf "%6.2f %6.2f %6.2f %6.2f %6.2f | ", dirty[k] / n[k], clean[k] / n[k], upgrade[k] / n[k], lines[k], \
+                3 * told[k]
+            printf "%7.1f %7.1f %8.0f%s\n", own[k], served[k], cycles[k] / n[k], end
         }
     }
 }

@@ -1,5 +1,5 @@
 /*
- * trace.c - the bench of recorded traces: the test kernel as it is, with protocol=all, and marks put around what it does.
+ * trace.c - the bench of recorded traces: the test kernel as it is, with protocol=all, and marks around what it does.
  *
  * Linked with --wrap for the three functions below, so that scenarios/ need not know of it. A row is a pass over the
  * trace; an initiator's path is dispatch, then sync: two visits for each shootdown.
@@ -51,11 +51,11 @@ void __wrap_replay_pass(struct replay_pass *pass, enum leave_out leave_out)
     __real_replay_pass(pass, leave_out);
     mark(BENCH_ROW_END);
     told = stats->dispatches ? stats->targets * 100 / stats->dispatches : 0;
-    machine_print("row %u,%u,%u,0,0,0,trace,0,%s%s,0,%llu.%02llu,%llu,%llu,%llu,%llu,%llu,%llu,%llu,%llu,%llu", number++,
-                  machine.cpus, machine.cpus, ktlb_machine.protocol->name, ktlb_machine.everyone ? "-everyone" : "",
+    machine_print("row %u,%u,%u,0,0,0,trace,0,%s%s,0,%llu.%02llu,%llu,%llu,%llu,%llu,%llu,%llu,%llu,%llu,%llu",
+                  number++, machine.cpus, machine.cpus, ktlb_machine.protocol->name, ktlb_machine.everyone ? "-everyone" : "",
                   told / 100, told % 100, (unsigned long long)stats->dispatches, (unsigned long long)pass->cycles,
                   (unsigned long long)stats->dispatches, (unsigned long long)stats->targets,
                   (unsigned long long)stats->interrupts,
-                  (unsigned long long)(stats->space_flushes + stats->machine_flushes), (unsigned long long)stats->strides,
-                  (unsigned long long)stats->overflows, (unsigned long long)stats->ipis_idle);
+                  (unsigned long long)(stats->space_flushes + stats->machine_flushes),
+                  (unsigned long long)stats->strides, (unsigned long long)stats->overflows, (unsigned long long)stats->ipis_idle);
 }

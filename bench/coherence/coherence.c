@@ -1,9 +1,9 @@
 /*
  * coherence.c - a QEMU plugin that counts what a shootdown costs: instructions, and cache lines passed between CPUs.
  *
- * The model: 64-byte lines, one cache per CPU, never full, kept coherent as by MESI, of the kernel's half of the address
- * space (lines are known by virtual address; devices are left out). A line is written by one CPU last or by none,
- * and each CPU has a copy of it or not. An access is one of
+ * The model: 64-byte lines, one cache per CPU, never full, kept coherent as by MESI, of the kernel's half of the
+ * address space (lines are known by virtual address; devices are left out). A line is written by one CPU last or by
+ * none, and each CPU has a copy of it or not. An access is one of
  *     a hit         reading a copy of one's own; writing what nobody else has a copy of
  *     dirty         reading or writing a line that another CPU was the last to write, and nobody has read since: its
  *                   content comes from that CPU
@@ -12,20 +12,21 @@
  *     first         nobody had it
  * Dirty, clean and upgrade are what is counted as lines: each is one message round on the interconnect. A locked
  * read-modify-write is one access, a write: the emulator reports a read and then a write, and the write finds its
- * line at home. Neither page walks nor what the processor does by itself when it is interrupted are seen, as
- * the emulator does not report them; an interrupt's frame is on the CPU's own stack.
+ * line at home. Neither page walks nor what the processor does by itself when it is interrupted are seen, as the
+ * emulator does not report them; an interrupt's frame is on the CPU's own stack.
  *
- * What is counted is what happens on two paths. The initiator's: from one mark of the kernel's to another. The service's:
- * from an exception's first instruction to its return, when ktlb_ipi() was called in between. Marks are loads from
- * bench_marks[] (see bench/bench.h): the address says which, so nothing has to be read out of registers. Other
- * interrupts, on either path, are left out (the profile has their beginnings: it cannot take back). An access that crosses lines counts for the first.
+ * What is counted is what happens on two paths. The initiator's: from one mark of the kernel's to another. The
+ * service's: from an exception's first instruction to its return, when ktlb_ipi() was called in between. Marks are
+ * loads from bench_marks[] (see bench/bench.h): the address says which, so nothing has to be read out of registers.
+ * Other interrupts, on either path, are left out (the profile has their beginnings: it cannot take back). An access
+ * that crosses lines counts for the first.
  *
- * Counts are of the emulator's one thread (-icount); with several, the order of accesses that are seen would not be that
- * in which they happened, and the plugin ends the emulator rather than say so in numbers.
+ * Counts are of the emulator's one thread (-icount); with several, the order of accesses that are seen would not be
+ * that in which they happened, and the plugin ends the emulator rather than say so in numbers.
  *
  * Arguments: out=FILE marks=ADDRESS ipi=ADDRESS entry=ADDRESS:SIZE:STRIDE (the exceptions' first instructions) and
- * profile=FILE: per row, for each instruction how often it was executed on each path, and for each (instruction, 8-byte
- * word) how many lines it moved.
+ * profile=FILE: per row, for each instruction how often it was executed on each path, and for each (instruction,
+ * 8-byte word) how many lines it moved.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -189,7 +190,8 @@ static void note_touch(const struct insn *insn, uint64_t va, enum path path, enu
 
 static void print_profile(void)
 {
-    static const char *const path_name[] = {"initiator", "service"}, *const event_name[] = {"dirty", "clean", "upgrade"};
+    static const char *const path_name[] = {"initiator", "service"};
+    static const char *const event_name[] = {"dirty", "clean", "upgrade"};
 
     for (unsigned i = 0; i < 1u << INSNS_BITS; i++)
         for (struct insn *insn = insns[i]; insn; insn = insn->next)
