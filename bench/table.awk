@@ -38,7 +38,7 @@ END {
         "protocol", "targets", "interr.", "full"
     printf "%6s %6s %6s %6s %6s | %7s %7s %8s\n", "dirty", "clean", "upgr.", "lines", "floor", "initi.", "target", "all"
     for (k in n) {
-        interrupts[k] = per(interrupts[k], counted[k])
+        interrupts[k] = counted[k] ? interrupts[k] / counted[k] : services[k] / n[k] # by the library, or who took them
         lines[k] = (dirty[k] + clean[k] + upgrade[k]) / n[k]
         own[k] /= n[k]
         served[k] = per(served[k], services[k])
