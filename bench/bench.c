@@ -12,7 +12,6 @@
  * emulator's plugin counted in it.
  */
 #include "bench.h"
-#include "ktlb/arch/arch.h"
 #include "scenarios/machine.h"
 #include "scenarios/scenarios.h"
 
@@ -270,7 +269,7 @@ static bool cell_run(struct cell cell, bool with_baseline)
         for (unsigned i = 0; ktlb_protocol_name(i); i++) {
             struct protocol protocol = {ktlb_protocol_name(i), false};
 
-            if (called(protocol.name, "hardware") && !ktlb_arch_broadcasts())
+            if (called(protocol.name, "hardware") && !machine.broadcasts)
                 continue;
             options->set_up(protocol.name, false);
             good = row_run(&cell, &protocol, round) && good;
