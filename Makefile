@@ -17,6 +17,8 @@ help:
 #: make test-options        every option, compiler and architecture we promise
 #: make test-traces         the trace reader
 #: make test-kernel         every scenario and its control on the emulated machines
+#: make bench               what a shootdown costs: interrupts, cache lines, instructions, by protocol (DEEP=1: every cell)
+#: make test-bench          what counts them, against what it has to find; counts that repeat
 #: make soak                everything at once on 64 CPUs for a minute (SECONDS=60, CPUS=64)
 #: make test-monitor        a monitor and its guest under load, at EL2 of an emulated aarch64 (RUN=scale=1000: a million)
 #: make iso                 a bootable image with the test kernel

@@ -320,6 +320,10 @@ bool scenarios_run(const struct scenarios_options *options)
 
     if (options->trace)
         return replay_run(options, cpus);
+    if (options->set_up) {
+        machine_print("protocol=all compares over a trace, and none was handed over");
+        return false;
+    }
     if (!count) {
         machine_print("no scenario is called %s; there are:", options->only);
         for (unsigned i = 0; i < scenarios_count; i++)

@@ -2,7 +2,7 @@
 #
 # Included by the top-level Makefile. Offers $(TESTKERNEL) and $(TESTKERNEL_ISO), and the targets testkernel and iso.
 # ARCH: a folder beside common/, whose arch.mk says what is its own. CPUS_MAX=N: room for so many CPUs.
-# KERNEL_EXTRA: flags for one build, say -DKTLB_FLUSH_MAX=1.
+# KERNEL_EXTRA: flags for one build, say -DKTLB_FLUSH_MAX=1. KERNEL_WRAP: functions that its KERNEL_WORK wraps.
 BUILD ?= build
 ARCH ?= x86_64
 CPUS_MAX ?= 64
@@ -73,7 +73,7 @@ $(KERNEL_DIR)/flags: FORCE
 $(TESTKERNEL): $(KERNEL_OBJECTS) $(KERNEL_DIR)/link.ld
 	@tools/setup $(KERNEL_LD_SETUP)
 	@$(KERNEL_TOOL)ld -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments \
-	    -T $(KERNEL_DIR)/link.ld $(KERNEL_OBJECTS) -o $@
+	    $(KERNEL_WRAP:%=--wrap=%) -T $(KERNEL_DIR)/link.ld $(KERNEL_OBJECTS) -o $@
 	$(KERNEL_IMAGE)
 	@echo "ktlb: $$(cat $(KERNEL_LIBRARY) | wc -l) lines of C in source/, $$($(KERNEL_TOOL)size -t \
 	    $(KERNEL_LIBRARY:%.c=$(KERNEL_DIR)/%.o) | awk 'END { print $$1 }') bytes of text"

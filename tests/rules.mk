@@ -90,7 +90,7 @@ soak: setup-emulators $(TESTKERNEL)
 	    --timeout $$(($(or $(SECONDS),60) * 4 + 300)) $(TESTKERNEL) -- scenario=everything seconds=$(or $(SECONDS),60)
 
 # Everything, each part whatever became of the others; then one sum.
-TEST_PARTS := test-host test-options test-traces litmus explorer-check test-monitor test-kernel
+TEST_PARTS := test-host test-options test-traces litmus explorer-check test-monitor test-kernel test-bench
 test: setup-host setup-emulators
 	@mkdir -p $(BUILD)/tests; status=0; passed=0; failed=0; for part in $(TEST_PARTS); do \
 	    echo "== $$part"; : >$(BUILD)/tests/$$part.log; $(MAKE) --no-print-directory $$part \
