@@ -2,12 +2,12 @@
 """
 record.py - run a command and keep what it printed, with what is needed to believe it: command, machine, emulator, commit.
 
-usage: report/record.py FILE SHOWN COMMAND…
-SHOWN is what to type to have it again. The status is the command's. The output is kept whatever that is: a report shows
-failures too.
+usage: report/record.py FILE COMMAND…
+The status is the command's. The output is kept whatever that is: a report shows failures too.
 """
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -53,21 +53,23 @@ class Record:
         return self.about.get("status") == "0"
 
 
-def main(path, shown, *command):
+def main(path, *command):
     began = time.gmtime()
     run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
                          stdin=subprocess.DEVNULL)
-    emulator = [say(f"qemu-system-{arch}", "--version").partition("\n")[0] for arch in ("x86_64", "aarch64")]
-    about = {"command": shown, "machine": machine(), "emulator": next(filter(None, emulator), "none"),
+    emulators = [say(f"qemu-system-{arch}", "--version").partition("\n")[0] for arch in ("x86_64", "aarch64", "riscv64")]
+    about = {"command": shlex.join(command), "machine": machine(), "emulator": ", ".join(dict.fromkeys(filter(None, emulators))),
              "commit": commit(), "date": time.strftime("%Y-%m-%d %H:%M UTC", began), "status": run.returncode}
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     with open(path, "w") as file:
         file.writelines(f"#: {name}: {value}\n" for name, value in about.items())
         file.write(run.stdout)
+    if run.returncode:
+        print(f"{shlex.join(command)}: status {run.returncode}\n{run.stdout[-2000:]}", file=sys.stderr)
     return run.returncode
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 4:
+    if len(sys.argv) < 3:
         sys.exit(__doc__)
     sys.exit(main(*sys.argv[1:]))

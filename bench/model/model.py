@@ -160,7 +160,8 @@ def project(points, targets):
 def projection(cells):
     """[(protocol, error of the fit, all at work, {(cpus, sockets): (ns low, ns high)})]"""
     rows = []
-    for protocol, (points, whole) in growth(cells).items():
+    peer = {"Linux 6.1": ({targets: linux(targets) for targets in LINUX if targets}, False)}
+    for protocol, (points, whole) in {**growth(cells), **peer}.items():
         error, times = 0, {}
         for cpus, sockets in ((8, 1), (64, 1), (64, 2), (512, 2)):
             counts, error = project(points, cpus - 1)
