@@ -221,7 +221,7 @@ plots_made = 0
 
 
 def plot(title, x, y, series):
-    """An SVG by gnuplot. series: {name: [(x, y)]}; "floor" is drawn dashed. Text takes the page's colour."""
+    """An SVG by gnuplot. series: {name: [(x, y)]}; "floor" is drawn dashed. Text and frame take the page's colour."""
     global plots_made
     plots_made += 1
     script = [f"set term svg size 640,420 dynamic font 'sans-serif,15'; set encoding utf8; set key outside below; set grid",
@@ -239,7 +239,7 @@ def plot(title, x, y, series):
     svg = svg[svg.index("<svg"):].replace("gnuplot_", f"plot{plots_made}_").replace("gpPt", f"plot{plots_made}Pt")
     svg = svg.replace("gpDot", f"plot{plots_made}Dot").replace("<title>Gnuplot</title>", f"<title>{E(title)}</title>")
     svg = re.sub(r"\s*<filter.*?</filter>|<desc>.*?</desc>", "", svg, flags=re.S)
-    svg = re.sub(r"""(fill|stroke)=(['"])(black|rgb\(\s*0,\s*0,\s*0\))\2""", r"\1='currentColor'", svg)
+    svg = re.sub(r"""(fill|stroke)=(['"])(black|rgb\(\s*0,\s*0,\s*0\))\2""", r"\1='currentColor'", svg).replace(' color="black"', "")
     return svg.replace("<svg", f"<svg role='img' aria-label='{E(title)}'", 1)
 
 

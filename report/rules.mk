@@ -28,7 +28,7 @@ $(REPORT_EVENTS) $(REPORT)/run.txt $(REPORT)/compare.txt: $(REPORT_MADE_FROM) | 
 	@$(REPORT_RECORD) $@ $(REPORT_COMMAND) || { rm -f $@; exit 1; }
 $(REPORT_SOFTWARE:%=$(REPORT)/events-%.txt): REPORT_COMMAND = \
     $(REPORT_RUN) $(REPORT_X86) -- protocol=$(@:$(REPORT)/events-%.txt=%) $(REPORT_WORDS)
-$(REPORT)/events-hardware.txt: REPORT_COMMAND = $(REPORT_RUN) $(REPORT_ARM) -- protocol=hardware $(REPORT_WORDS)
+$(REPORT)/events-hardware.txt: REPORT_COMMAND = $(REPORT_RUN) $(REPORT_ARM) -- protocol=hardware asid=0 $(REPORT_WORDS)
 $(REPORT)/run.txt: REPORT_COMMAND = make -s run
 $(REPORT)/compare.txt: REPORT_COMMAND = make -s run PROTOCOL=all
 
