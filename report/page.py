@@ -76,6 +76,8 @@ def missing(what, command):
 
 
 def number(value):
+    if value is None:
+        return ""
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
 
 
@@ -224,8 +226,8 @@ def plot(title, x, y, series):
     """An SVG by gnuplot. series: {name: [(x, y)]}; "floor" is drawn dashed. Text and frame take the page's colour."""
     global plots_made
     plots_made += 1
-    script = [f"set term svg size 640,420 dynamic font 'sans-serif,15'; set encoding utf8; set key outside below; set grid",
-              f"set xlabel '{x}'; set ylabel '{y}'; set yrange [0:*]; set offsets graph 0.03, graph 0.03, graph 0.05, 0"]
+    script = [f"set term svg size 560,420 dynamic font 'sans-serif,17'; set encoding utf8; set key below spacing 1.1; set grid",
+              f"set xlabel '{x}' offset 0,0.7; set ylabel '{y}'; set yrange [0:*]; set offsets graph 0.03, graph 0.03, graph 0.05, 0"]
     ticks = sorted({px for points in series.values() for px, _ in points})
     script.append("set logscale x 2; set xtics (" + ", ".join(f"'{t}' {t}" for t in ticks) + ")")
     parts = []
@@ -244,14 +246,16 @@ def plot(title, x, y, series):
 
 
 def per_shootdown(sums):
-    """What one shootdown cost. Lines: dirty, clean and upgrades, on both paths."""
-    many = sums["shootdowns"]
+    """What one shootdown cost. Lines: dirty, clean and upgrades, on both paths. None: the library was built not to count."""
+    many, counted, services = sums["shootdowns"], sums["dispatches"], sums["service_times"]
     return {"lines": sum(sums[f"{side}_{kind}"] for side in ("initiator", "service") for kind in ("dirty", "clean", "upgrade")) / many,
-            "targets": sums["targets"] / many, "interrupts": sums["interrupts"] / many, "full": sums["flushes"] / many,
+            "targets": sums["told"] / many,
+            "interrupts": sums["interrupts"] / counted if counted else None,
+            "full": sums["flushes"] / counted if counted else None,
             "dirty": (sums["initiator_dirty"] + sums["service_dirty"]) / many,
             "upgrades": (sums["initiator_upgrade"] + sums["service_upgrade"]) / many,
             "instructions": sums["initiator_instructions"] / many,
-            "each target": sums["service_instructions"] / sums["service_times"] if sums["service_times"] else 0.0}
+            "each target": sums["service_instructions"] / services if services else 0.0}
 
 
 def axis(cells, name, x_of, fixed):
@@ -268,8 +272,8 @@ def axis(cells, name, x_of, fixed):
 
 def plotted(cells, what, title, x, y, x_of, fixed, floor):
     found = {name: points for name, points in axis(cells, what, x_of, fixed).items() if not name.endswith("-everyone")}
-    if not found:
-        return missing(title + ".", "make bench")
+    if not found or any(costs[what] is None for points in found.values() for _, costs in points):
+        return ""
     series = {name: [(at, costs[what]) for at, costs in points] for name, points in found.items()}
     if floor:
         longest = max(found.values(), key=len)
@@ -297,8 +301,8 @@ def verdicts(cells, default):
             ratio = f"{ours['lines'] / (3 * ours['targets']):.2f} times" if ours["targets"] else "no target"
             above.append((where, number(ours["lines"]), number(3 * ours["targets"]), ratio))
         for what in ("lines", "interrupts"):
-            best = min(costs, key=lambda name: costs[name][what])
-            if ours[what] > 1.05 * costs[best][what] + 1e-9:
+            best = min(costs, key=lambda name: costs[name][what] or 0)
+            if ours[what] is not None and ours[what] > 1.05 * costs[best][what] + 1e-9:
                 behind.append((where, what, number(ours[what]), best, number(costs[best][what])))
     return (f"<p>Of {judged} cells, {default}, the default, is within 1.25 times the floor's lines in all with one initiator but "
             f"{len(above)}; it is behind another protocol by more than 5 %, in lines or in interrupts, {len(behind)} times.</p>" +
@@ -325,44 +329,66 @@ def linux_table(cells, default):
             "whole kernel. Ours are of the path from the call to the return, and of the interrupt.</p>")
 
 
+def every_cell(cells):
+    body = [(*cell, protocol, *(number(cost[what]) for what in ("targets", "interrupts", "full", "lines")), number(3 * cost["targets"]),
+             number(cost["instructions"]), number(cost["each target"]))
+            for cell in sorted(cells) for protocol, sums in cells[cell].items() for cost in [per_shootdown(sums)]]
+    return rows((*model.CELL, "protocol", "targets", "interrupts", "full flushes", "lines", "floor", "initiator", "each target"), body,
+                (0, 1, 2, 3, 4, 6, *range(8, 15)))
+
+
+def throughput(cells, default):
+    """Shootdowns in a time, by the default's in the same run."""
+    speed = {cell: {name: sums["shootdowns"] / sums["cycles"] for name, sums in found.items()} for cell, found in cells.items()}
+    names = sorted({name for found in speed.values() for name in found}, key=lambda name: (name != default, name))
+    return rows((*model.CELL, *names), [(*cell, *(f"{speed[cell][name] / speed[cell][default]:.2f}" if name in speed[cell] else ""
+                                                  for name in names)) for cell in sorted(cells)], range(20))
+
+
+def plots(cells):
+    one = {"initiators": 1, "ranges": 1, "space": "shared", "lazy": 0}
+    largest = max(cell[0] for cell in cells)
+    busy = {"ranges": 1, "space": "shared", "lazy": 0, "cpus": largest, "members": largest}
+    by_targets = "targets", (lambda at: at["members"] - 1), (lambda at: {**one, "pages": 1, "members": max(at["members"], 2)})
+    by_initiators = "initiators at once", (lambda at: at["initiators"]), (lambda at: {**busy, "pages": 1})
+    by_pages = "pages", (lambda at: at["pages"]), (lambda at: {**busy, "initiators": 1})
+    three, each = (lambda costs: 3 * costs["targets"]), (lambda costs: costs["targets"])
+    wanted = [("lines", "Cache lines passed between CPUs, per shootdown of one page", "lines", by_targets, three),
+              ("interrupts", "Interrupts per shootdown of one page", "interrupts", by_targets, each),
+              ("instructions", "Instructions of the initiator, per shootdown of one page", "instructions", by_targets, None),
+              ("lines", f"Cache lines per shootdown, several initiators at once, {largest} CPUs", "lines", by_initiators, three),
+              ("interrupts", f"Interrupts per shootdown, several initiators at once, {largest} CPUs", "interrupts", by_initiators, each),
+              ("each target", f"Instructions of each target by pages, {largest} CPUs", "instructions", by_pages, None)]
+    return "".join(plotted(cells, what, title, x, y, x_of, fixed, floor) for what, title, y, (x, x_of, fixed), floor in wanted)
+
+
 def bench(files, default):
-    if not files:
-        return missing("Counts of instructions and cache lines, and plots of them beside the floor.", "make bench")
+    """What make bench left: files of a name are of a build, a trace, or times."""
     out = []
-    for path in files:
-        cells = model.read_counts([path])
-        with open(path, newline="") as file:
-            first = next(csv.DictReader(file), None)
-        name = os.path.basename(path).removesuffix(".csv")
-        out.append(f"<h3>{E(name)}</h3>")
-        if first is None:
-            out.append(f"<p class=missing>{E(path)} has no rows.</p>")
+    for title, names in (("The library as it is", CHECKED), ("Without what can be left out", ("targets-bare",)),
+                         ("Over a program's trace", ("trace-",)), ("Throughput", ("timed",))):
+        chosen = [path for path in files if os.path.basename(path).startswith(names)]
+        out.append(f"<h3>{E(title)}</h3>")
+        cells = model.read_counts(chosen)
+        if not cells:
+            out.append(missing("", "make bench"))
             continue
-        one = {"initiators": 1, "ranges": 1, "space": "shared", "lazy": 0}
-        targets = (lambda at: at["members"] - 1)
-        if_any = (lambda at: {**one, "pages": 1, "members": max(at["members"], 2)})
-        largest = max(cell[0] for cell in cells)
-        busy = {"ranges": 1, "space": "shared", "lazy": 0, "cpus": largest, "members": largest}
-        plots = [
-            ("lines", "Cache lines passed between CPUs, per shootdown of one page", "targets", "lines", targets, if_any, lambda costs: 3 * costs["targets"]),
-            ("interrupts", "Interrupts per shootdown of one page", "targets", "interrupts", targets, if_any, lambda costs: costs["targets"]),
-            ("instructions", "Instructions of the initiator, per shootdown of one page", "targets", "instructions", targets, if_any, None),
-            ("lines", "Cache lines per shootdown, several initiators at once", "initiators", "lines", lambda at: at["initiators"],
-             lambda at: {**busy, "pages": 1}, lambda costs: 3 * costs["targets"]),
-            ("interrupts", "Interrupts per shootdown, several initiators at once", "initiators", "interrupts", lambda at: at["initiators"],
-             lambda at: {**busy, "pages": 1}, lambda costs: costs["targets"]),
-            ("each target", "Instructions of each target, by pages", "pages", "instructions", lambda at: at["pages"],
-             lambda at: {**busy, "initiators": 1}, None)]
-        drawn = [plotted(cells, *what) for what in plots]
-        out.append("<div class=pair>" + "".join(piece for piece in drawn if piece.startswith("<figure")) + "</div>")
-        out.append(verdicts(cells, default) + linux_table(cells, default))
-        body = [(*cell, protocol, *(number(cost[what]) for what in ("targets", "interrupts", "full", "lines")), number(3 * cost["targets"]),
-                 number(cost["instructions"]), number(cost["each target"]))
-                for cell in sorted(cells) for protocol, sums in cells[cell].items() for cost in [per_shootdown(sums)]]
-        out.append(details("Every cell", rows((*model.CELL, "protocol", "targets", "interrupts", "full flushes", "lines", "floor",
-                                               "initiator", "each target"), body, (0, 1, 2, 3, 4, 6, *range(8, 15)))))
-        out.append(source({"command": "make bench", "machine": first["machine"], "emulator": first["emulator"], "commit": first["commit"]}))
+        if names == CHECKED:
+            out.append(f"<div class=pair>{plots(cells)}</div>" + verdicts(cells, default))
+        if names[0].startswith(("targets", "axes")):
+            out.append(linux_table(cells, default) + details("Every cell", every_cell(cells)))
+        elif names == ("trace-",):
+            out.append(every_cell(cells))
+        else:
+            out.append("<p>Shootdowns in a time, by the default's in the same run; the emulator's threads at the mercy of its host.</p>" +
+                       throughput(cells, default))
+        rows_of = {(row["machine"], row["emulator"], row["commit"]) for path in chosen for row in csv.DictReader(open(path, newline=""))}
+        out += [source({"command": "make bench", "machine": machine, "emulator": emulator, "commit": at})
+                for machine, emulator, at in sorted(rows_of)]
     return "".join(out)
+
+
+CHECKED = ("targets-checked", "axes-", "deep-")
 
 
 def modelled(files):
@@ -370,8 +396,10 @@ def modelled(files):
                "" if guess is None else f"{100 * (guess / value - 1):+.0f} %", said)
               for curve, x, unit, value, guess, said in model.checks()]
     out = [f"<p>What counts like these would take on machines with published costs. The delivery of an interrupt, which nobody "
-           f"publishes for a bare machine, is fitted to one published point ({model.calibrated():.0f} ns); the others check it.</p>",
+           f"publishes for a bare machine, is fitted to one published point ({model.calibrated():.0f} ns) and guessed to be the same on servers; the other points check it.</p>",
+           details("Costs", rows(("cost", "ns", "is", "source"), [(c["name"], c["ns"], c["kind"], c["source"]) for c in model.table("costs.csv")], (1,))),
            rows(("published", "at", "value", "model", "error", "source"), checks, (1, 3, 4))]
+    files = [path for path in files if os.path.basename(path).startswith(CHECKED)]
     if files:
         found = model.projection(model.read_counts(files))
         heads = [f"{cpus} CPUs, {sockets} socket{'s' * (sockets > 1)}" for cpus, sockets in found[0][3]]

@@ -2,6 +2,12 @@
 #
 # What takes seconds to a minute is run by make report when the kernel has changed; what takes long has targets of its
 # own, and the page takes what they left. Each run is kept with its command, machine, emulator and commit (record.py).
+#
+#: make report              one page of all that was measured: build/report/index.html; and its traces, for Perfetto
+#: make report-matrix       test-kernel and mutants, kept for the page (long), as make bench is
+#: make report-mutants
+#: make model               the bench's counts times published costs, and how far that is from what is published
+#: make test-report         what the report is made of; make test-page: the page, in a real browser
 REPORT = $(BUILD)/report
 REPORT_RECORD = python3 report/record.py
 REPORT_SOFTWARE := $(shell sed -n 's/^ *X(\([a-z]*\)).*/\1/p' source/protocol/protocol.h)
@@ -11,7 +17,8 @@ REPORT_RUN = tools/run-in-emulator --seed 1 --cpus 4
 REPORT_WORDS = scenario=map scale=20 controls=0 trace=256
 REPORT_X86 = $(BUILD)/testkernel/x86_64/ktlb.elf
 REPORT_ARM = $(BUILD)/testkernel/aarch64/ktlb.elf
-REPORT_CSV ?= $(sort $(wildcard $(BUILD)/bench/*.csv))
+REPORT_CHECKED = $(sort $(wildcard $(BUILD)/bench/targets-checked.csv $(BUILD)/bench/axes-*.csv $(BUILD)/bench/deep-*.csv))
+REPORT_CSV = $(REPORT_CHECKED) $(sort $(wildcard $(BUILD)/bench/targets-bare.csv $(BUILD)/bench/t[ri]*.csv))
 
 REPORT_MADE_FROM = $(KERNEL_LIBRARY) $(wildcard include/ktlb/*.h include/ktlb/*/*.h scenarios/*.[ch] testkernel/*/*.[chS])
 
@@ -42,7 +49,7 @@ report-matrix report-mutants: setup-report
 	@$(REPORT_RECORD) $(REPORT)/$(@:report-%=%).txt make -s $(patsubst report-matrix,test-kernel,$(@:report-mutants=mutants))
 
 model: setup-report
-	@python3 bench/model/model.py $(REPORT_CSV)
+	@python3 bench/model/model.py $(REPORT_CHECKED)
 
 test-report: report
 	@python3 report/test_report.py $(REPORT)

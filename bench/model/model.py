@@ -11,9 +11,10 @@ every other published point checks the model, and its error is printed.
 
 The initiator's lines are in a row, as if none of its reads overlapped its wait; targets work side by side, so one of them
 counts, the last. Upgrades (writes to lines others have copies of) leave by the store buffer and are not waited for.
-Left out: the write that sends (one or several), and interconnects that are busy.
+Left out: the write that sends (one or several), and interconnects that are busy. Guessed: that delivery takes servers as
+long as the machine it is fitted to.
 
-usage: bench/model/model.py [BENCH.csv…]   (without: only the checks)
+usage: bench/model/model.py [BENCH.csv…]   (of one build of the library; without: only the checks)
 """
 import csv
 import os
@@ -97,7 +98,8 @@ CELL = "cpus members initiators pages ranges space lazy".split()
 
 
 def read_counts(paths):
-    """{(cell…): {protocol: sums of its rows}}, of all files; a cell is the values of CELL."""
+    """{(cell…): {protocol: sums of its rows}}, of all files; a cell is the values of CELL. Told, the
+    targets of a shootdown, is summed up over shootdowns."""
     cells = defaultdict(lambda: defaultdict(lambda: defaultdict(float)))
     for path in paths:
         with open(path, newline="") as file:
@@ -105,8 +107,9 @@ def read_counts(paths):
                 cell = tuple(row[name] if name == "space" else int(row[name]) for name in CELL)
                 sums = cells[cell][row["protocol"]]
                 for name, value in row.items():
-                    if name not in (*CELL, "machine", "emulator", "commit", "protocol", "row", "round"):
+                    if name not in (*CELL, "machine", "emulator", "commit", "protocol", "row", "round", "told"):
                         sums[name] += float(value)
+                sums["told"] += float(row["told"]) * float(row["shootdowns"])
     return cells
 
 
