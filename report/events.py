@@ -30,8 +30,9 @@ def parse(lines):
             clock = int(found[1])
         elif found := LINE.match(line):
             cycles, cpu, what, space, generation, argument, cpus = found.groups()
-            events.append(Event(int(cycles), int(cpu), what, (int(space), int(generation)), int(argument, 16),
-                                cpu_list(cpus)))
+            events.append(
+                Event(int(cycles), int(cpu), what, (int(space), int(generation)), int(argument, 16), cpu_list(cpus))
+            )
         elif line.startswith("event "):
             raise ValueError(f"an event that cannot be read: {line}")
     if not events or not clock:
@@ -40,6 +41,7 @@ def parse(lines):
 
 
 # ---- one shootdown, whole
+
 
 def whole(events, begin):
     """The events of the shootdown that is dispatched at index begin, from there to its sync; None if something is
@@ -76,6 +78,7 @@ def picture(events):
 
 # ---- Chrome's trace-event format: one track for each CPU
 
+
 def spans_of(events):
     """What lasts: (cpu, begin, end, name, category), in cycles. An execution ends with the CPU's next event."""
     spans, batches, since, waits = [], {}, {}, {}
@@ -97,7 +100,11 @@ def spans_of(events):
             since[cpu, "execute"] = now, event.batch
         elif event.what in ("ipi", "switch", "lazy"):
             since[cpu, event.what] = now, event.batch
-        for last, what, category in (("ack", "ipi", "service"), ("switched", "switch", "cpu"), ("active", "lazy", "cpu")):
+        for last, what, category in (
+            ("ack", "ipi", "service"),
+            ("switched", "switch", "cpu"),
+            ("active", "lazy", "cpu"),
+        ):
             if event.what == last and (cpu, what) in since:
                 spans.append((cpu, since.pop((cpu, what))[0], now, "serve" if what == "ipi" else what, category))
     return spans
@@ -120,6 +127,7 @@ def nests(spans):
 def chrome(events, clock, name, about):
     """Spans on the track of their CPU; what does not nest there (several batches of a CPU under way) on tracks of its
     own; arrows from an interrupt sent to each taken; everything else as instants."""
+
     def us(cycles):
         return round(cycles * 1000 / clock, 3)
 
@@ -129,12 +137,30 @@ def chrome(events, clock, name, about):
     for cpu in cpus:
         inside, astride = nests([span[1:] for span in spans_of(events) if span[0] == cpu])
         for begin, end, what, category in inside:
-            out.append({"ph": "X", "pid": 1, "tid": cpu, "ts": us(begin), "dur": round(us(end) - us(begin), 3),
-                        "name": what, "cat": category})
+            out.append(
+                {
+                    "ph": "X",
+                    "pid": 1,
+                    "tid": cpu,
+                    "ts": us(begin),
+                    "dur": round(us(end) - us(begin), 3),
+                    "name": what,
+                    "cat": category,
+                }
+            )
         for number, (begin, end, what, category) in enumerate(astride):
             for ph, at in (("b", begin), ("e", end)):
-                out.append({"ph": ph, "pid": 1, "tid": cpu, "ts": us(at), "name": what, "cat": category,
-                            "id": f"{cpu}.{number}"})
+                out.append(
+                    {
+                        "ph": ph,
+                        "pid": 1,
+                        "tid": cpu,
+                        "ts": us(at),
+                        "name": what,
+                        "cat": category,
+                        "id": f"{cpu}.{number}",
+                    }
+                )
     arrows, under_way = 0, {}
     for event in events:
         if event.what == "kick":
@@ -144,11 +170,31 @@ def chrome(events, clock, name, about):
             for kick in under_way.pop(event.cpu, []):
                 arrows += 1
                 for ph, at in (("s", kick), ("f", event)):
-                    out.append({"ph": ph, "pid": 1, "tid": at.cpu, "ts": us(at.cycles), "name": "interrupt",
-                                "cat": "interrupt", "id": arrows, **({"bp": "e"} if ph == "f" else {})})
+                    out.append(
+                        {
+                            "ph": ph,
+                            "pid": 1,
+                            "tid": at.cpu,
+                            "ts": us(at.cycles),
+                            "name": "interrupt",
+                            "cat": "interrupt",
+                            "id": arrows,
+                            **({"bp": "e"} if ph == "f" else {}),
+                        }
+                    )
         if event.what in ("post", "kick", "widened", "stall", "online", "offline"):
-            out.append({"ph": "i", "s": "t", "pid": 1, "tid": event.cpu, "ts": us(event.cycles), "name": event.what,
-                        "cat": "event", "args": {"batch": "%d/%d" % event.batch, "cpus": event.cpus}})
+            out.append(
+                {
+                    "ph": "i",
+                    "s": "t",
+                    "pid": 1,
+                    "tid": event.cpu,
+                    "ts": us(event.cycles),
+                    "name": event.what,
+                    "cat": "event",
+                    "args": {"batch": "%d/%d" % event.batch, "cpus": event.cpus},
+                }
+            )
     return {"displayTimeUnit": "ns", "otherData": about, "traceEvents": out}
 
 
@@ -156,6 +202,7 @@ if __name__ == "__main__":
     if len(sys.argv) != 4:
         sys.exit("usage: report/events.py RECORD PROTOCOL OUT.json")
     from record import Record
+
     record = Record(sys.argv[1])
     with open(sys.argv[3], "w") as file:
         json.dump(chrome(*parse(record.lines), sys.argv[2], record.about), file, indent=0)

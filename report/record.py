@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """
-record.py - run a command and keep what it printed, with what is needed to believe it: command, machine, emulator, commit.
+record.py - run a command and keep what it printed, with what is needed to believe it: command, machine, emulator,
+commit.
 
 usage: report/record.py FILE COMMAND…
 The status is the command's. The output is kept whatever that is: a report shows failures too.
@@ -55,11 +56,25 @@ class Record:
 
 def main(path, *command):
     began = time.gmtime()
-    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                         stdin=subprocess.DEVNULL)
-    emulators = [say(f"qemu-system-{arch}", "--version").partition("\n")[0] for arch in ("x86_64", "aarch64", "riscv64")]
-    about = {"command": shlex.join(command), "machine": machine(), "emulator": ", ".join(dict.fromkeys(filter(None, emulators))),
-             "commit": commit(), "date": time.strftime("%Y-%m-%d %H:%M UTC", began), "status": run.returncode}
+    run = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+    )
+    emulators = [
+        say(f"qemu-system-{arch}", "--version").partition("\n")[0] for arch in ("x86_64", "aarch64", "riscv64")
+    ]
+    about = {
+        "command": shlex.join(command),
+        "machine": machine(),
+        "emulator": ", ".join(dict.fromkeys(filter(None, emulators))),
+        "commit": commit(),
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", began),
+        "status": run.returncode,
+    }
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     with open(path, "w") as file:
         file.writelines(f"#: {name}: {value}\n" for name, value in about.items())

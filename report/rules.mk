@@ -17,10 +17,13 @@ REPORT_RUN = tools/run-in-emulator --seed 1 --cpus 4
 REPORT_WORDS = scenario=map scale=20 controls=0 trace=256
 REPORT_X86 = $(BUILD)/testkernel/x86_64/ktlb.elf
 REPORT_ARM = $(BUILD)/testkernel/aarch64/ktlb.elf
-REPORT_CHECKED = $(sort $(wildcard $(BUILD)/bench/targets-checked.csv $(BUILD)/bench/axes-*.csv $(BUILD)/bench/deep-*.csv))
-REPORT_CSV = $(REPORT_CHECKED) $(sort $(wildcard $(BUILD)/bench/targets-bare.csv $(BUILD)/bench/t[ri]*.csv))
+# The bench's files, of the library as it is, and all.
+REPORT_BENCH = $(sort $(wildcard $(1:%=$(BUILD)/bench/%.csv)))
+REPORT_CHECKED = $(call REPORT_BENCH,targets-checked axes-* deep-*)
+REPORT_CSV = $(REPORT_CHECKED) $(call REPORT_BENCH,targets-bare trace-* timed)
 
-REPORT_MADE_FROM = $(KERNEL_LIBRARY) $(wildcard include/ktlb/*.h include/ktlb/*/*.h scenarios/*.[ch] testkernel/*/*.[chS])
+REPORT_MADE_FROM = $(KERNEL_LIBRARY) \
+    $(wildcard include/ktlb/*.h include/ktlb/*/*.h scenarios/*.[ch] testkernel/*/*.[chS])
 
 .PHONY: report report-matrix report-mutants report-kernels setup-report test-report test-page model
 
@@ -42,11 +45,14 @@ $(REPORT)/compare.txt: REPORT_COMMAND = make -s run PROTOCOL=all
 $(REPORT)/%.json: $(REPORT)/events-%.txt report/events.py
 	@python3 report/events.py $< $* $@
 
-report: setup-report $(REPORT_EVENTS) $(REPORT_EVENTS:$(REPORT)/events-%.txt=$(REPORT)/%.json) $(REPORT)/run.txt $(REPORT)/compare.txt
+report: setup-report $(REPORT_EVENTS) $(REPORT_EVENTS:$(REPORT)/events-%.txt=$(REPORT)/%.json) \
+    $(REPORT)/run.txt $(REPORT)/compare.txt
 	@python3 report/page.py $(REPORT) $(REPORT_CSV)
 
+report-matrix: REPORT_COMMAND = make -s test-kernel
+report-mutants: REPORT_COMMAND = make -s mutants
 report-matrix report-mutants: setup-report
-	@$(REPORT_RECORD) $(REPORT)/$(@:report-%=%).txt make -s $(patsubst report-matrix,test-kernel,$(@:report-mutants=mutants))
+	@$(REPORT_RECORD) $(REPORT)/$(@:report-%=%).txt $(REPORT_COMMAND)
 
 model: setup-report
 	@python3 bench/model/model.py $(REPORT_CHECKED)

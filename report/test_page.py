@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """
-test_page.py - the report in a real browser: fits a phone, light and dark, says every figure in text, runs no script that
-fails and asks nothing of any network. Then the same page spoiled, once for each of these, and each has to be found.
+test_page.py - the report in a real browser: fits a phone, light and dark, says every figure in text, runs no script
+that fails and asks nothing of any network. Then the same page spoiled, once for each of these, and each has to be
+found.
 
 usage: report/test_page.py DIRECTORY   leaves screenshots beside the page; ends with "N passed, N failed"
 """
@@ -28,14 +29,20 @@ LOOK = r"""(width => {
     const problems = [];
     const root = document.documentElement;
     if (root.scrollWidth > width) {
-        const wide = [...document.body.querySelectorAll('*')].filter(e => !e.closest('.wide') && e.getBoundingClientRect().right > width);
-        problems.push(`scroll: ${root.scrollWidth} wide on ${width}: ${wide.slice(0, 3).map(e => e.outerHTML.slice(0, 80))}`);
+        const wide = [...document.body.querySelectorAll('*')]
+            .filter(e => !e.closest('.wide') && e.getBoundingClientRect().right > width)
+            .slice(0, 3).map(e => e.outerHTML.slice(0, 80));
+        problems.push(`scroll: ${root.scrollWidth} wide on ${width}: ${wide}`);
     }
-    for (const element of document.querySelectorAll('body, p, td, th, code, pre, summary, figcaption, h1, h2, h3, svg text')) {
+    const texts = 'body, p, td, th, code, pre, summary, figcaption, h1, h2, h3, svg text';
+    for (const element of document.querySelectorAll(texts)) {
         const style = getComputedStyle(element);
         const svg = element instanceof SVGElement;
         const seen = contrast(rgb(svg ? style.fill : style.color), back(svg ? element.closest('figure') : element));
-        if (!(seen >= 4.5)) { problems.push(`contrast: ${seen.toFixed(1)} of ${element.outerHTML.slice(0, 80)}`); break; }
+        if (!(seen >= 4.5)) {
+            problems.push(`contrast: ${seen.toFixed(1)} of ${element.outerHTML.slice(0, 80)}`);
+            break;
+        }
     }
     const figures = [...document.querySelectorAll('figure')];
     for (const figure of figures) {
@@ -47,11 +54,13 @@ LOOK = r"""(width => {
         if (!caption?.innerText.trim() || !caption.getBoundingClientRect().height) problems.push('text: no caption');
         if (!table || table.rows.length < 3 || !table.innerText.trim() || !table.getBoundingClientRect().height)
             problems.push('text: a figure is not in text');
-        const small = [...(svg ? svg.querySelectorAll('text') : [])].map(t => t.getBoundingClientRect().height).filter(h => h > 0);
+        const small = [...(svg ? svg.querySelectorAll('text') : [])]
+            .map(t => t.getBoundingClientRect().height).filter(h => h > 0);
         if (small.length && Math.min(...small) < 8) problems.push('figure: text too small to read');
     }
     if (!figures.length) problems.push('figure: there is none');
-    document.querySelectorAll('svg').forEach(svg => { if (!svg.closest('figure')) problems.push('text: an svg outside of a figure'); });
+    if ([...document.querySelectorAll('svg')].some(svg => !svg.closest('figure')))
+        problems.push('text: a drawing that is no figure');
     return { problems, back: getComputedStyle(document.body).backgroundColor, figures: figures.length };
 })"""
 
@@ -70,8 +79,11 @@ def look(browser, path, width, dark):
             problems.append("script: " + params["exceptionDetails"]["text"])
         elif event["method"] == "Log.entryAdded" and params["entry"]["level"] == "error":
             problems.append("log: " + params["entry"]["text"])
-        elif event["method"] == "Network.requestWillBeSent" and params["request"]["url"] != url and \
-                not params["request"]["url"].startswith("data:"):
+        elif (
+            event["method"] == "Network.requestWillBeSent"
+            and params["request"]["url"] != url
+            and not params["request"]["url"].startswith("data:")
+        ):
             problems.append("network: " + params["request"]["url"])
     return problems, seen["back"], seen["figures"]
 
@@ -103,14 +115,22 @@ def main(directory):
         backs = {}
         for width, dark in VIEWS:
             problems, backs[dark], figures = look(browser, page, width, dark)
-            check(f"{width} pixels, {'dark' if dark else 'light'}: {figures} figures", not problems, "; ".join(problems[:5]))
+            check(
+                f"{width} pixels, {'dark' if dark else 'light'}: {figures} figures",
+                not problems,
+                "; ".join(problems[:5]),
+            )
             browser.screenshot(f"{directory}/page-{width}-{'dark' if dark else 'light'}.png")
         check(f"light and dark differ: {backs[False]}, {backs[True]}", backs[False] != backs[True])
         for what, old, new in SPOILED:
             with open(spoiled, "w") as file:
                 file.write(text.replace(old, new, 1))
             problems = look(browser, spoiled, 360, True)[0]
-            check(f"spoiled: {new[:50]!r} is found", old in text and any(p.startswith(what) for p in problems), str(problems[:5]))
+            check(
+                f"spoiled: {new[:50]!r} is found",
+                old in text and any(p.startswith(what) for p in problems),
+                str(problems[:5]),
+            )
     os.remove(spoiled)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0

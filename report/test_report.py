@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """
-test_report.py - what the report is made of: the events are read whole, their Chrome traces parse and nest, the pictures hold
-what a shootdown consists of, and the model's arithmetic is right. Each check is shown to fail on what is wrong.
+test_report.py - what the report is made of: the events are read whole, their Chrome traces parse and nest, the pictures
+hold what a shootdown consists of, and the model's arithmetic is right. Each check is shown to fail on what is wrong.
 
 usage: report/test_report.py DIRECTORY   ends with "N passed, N failed"
 """
@@ -42,8 +42,11 @@ def chrome_problems(trace):
         if event["ph"] in "be":
             asynchronous.setdefault(event["id"], {})[event["ph"]] = event["ts"]
     for kind, pairs, begin, end in (("arrow", arrows, "s", "f"), ("span", asynchronous, "b", "e")):
-        problems += [f"half a {kind}, or backwards: {name}" for name, pair in pairs.items()
-                     if len(pair) < 2 or pair[begin] > pair[end]]
+        problems += [
+            f"half a {kind}, or backwards: {name}"
+            for name, pair in pairs.items()
+            if len(pair) < 2 or pair[begin] > pair[end]
+        ]
     return problems
 
 
@@ -72,20 +75,42 @@ def main(directory):
         print(f"{'ok' if good else 'not ok'} - {name}" + (f": {why}" if why and not good else ""))
 
     traces = sorted(glob.glob(f"{directory}/*.json"))
-    check("there is a trace of each protocol", len(traces) == len(glob.glob(f"{directory}/events-*.txt")) >= 5, str(traces))
+    check(
+        "there is a trace of each protocol",
+        len(traces) == len(glob.glob(f"{directory}/events-*.txt")) >= 5,
+        str(traces),
+    )
     for path in traces:
         name = os.path.basename(path).removesuffix(".json")
         record = Record(f"{directory}/events-{name}.txt")
         with open(path) as file:
             trace = json.load(file)
-        check(f"{name}: the trace nests, its arrows and spans have both ends", not chrome_problems(trace), str(chrome_problems(trace)[:3]))
+        check(
+            f"{name}: the trace nests, its arrows and spans have both ends",
+            not chrome_problems(trace),
+            str(chrome_problems(trace)[:3]),
+        )
         events, _ = parse(record.lines)
-        check(f"{name}: every line of an event is read", len(events) == sum(line.startswith("event ") for line in record.lines))
+        check(
+            f"{name}: every line of an event is read",
+            len(events) == sum(line.startswith("event ") for line in record.lines),
+        )
         taken = picture(events)
-        check(f"{name}: one shootdown, whole, of {len(taken)} events", not picture_problems(taken), str(picture_problems(taken)))
+        check(
+            f"{name}: one shootdown, whole, of {len(taken)} events",
+            not picture_problems(taken),
+            str(picture_problems(taken)),
+        )
         arrows = sum(event["ph"] == "s" for event in trace["traceEvents"])
-        check(f"{name}: an arrow for each interrupt that was taken", arrows == sum(e.what == "ipi" and any(
-            k.what == "kick" and e.cpu in k.cpus and k.cycles <= e.cycles for k in events) for e in events), str(arrows))
+        check(
+            f"{name}: an arrow for each interrupt that was taken",
+            arrows
+            == sum(
+                e.what == "ipi" and any(k.what == "kick" and e.cpu in k.cpus and k.cycles <= e.cycles for k in events)
+                for e in events
+            ),
+            str(arrows),
+        )
 
         # The same, broken.
         astride = copy.deepcopy(trace)
@@ -101,9 +126,15 @@ def main(directory):
                 check(f"{name}: without {missing} there is no picture", True)
 
     check("a straight line is found", model.straight([(1, 5), (2, 7), (4, 11)]) == (3, 2, 0))
-    check("the model meets the point it is fitted to", abs(model.linux_excess(1, model.calibrated(), False) - 562) < 1e-6)
+    check(
+        "the model meets the point it is fitted to",
+        abs(model.linux_excess(1, model.calibrated(), False) - 562) < 1e-6,
+    )
     four = {n: model.Counts(100 + 10 * n, 2 * n, 50, 3, 1) for n in (1, 3, 7)}
-    check("a projection goes through what was measured", model.project(four, 511)[0] == model.Counts(5210, 1022, 50, 3, 1))
+    check(
+        "a projection goes through what was measured",
+        model.project(four, 511)[0] == model.Counts(5210, 1022, 50, 3, 1),
+    )
     check("all of a cost counts", model.time_of(model.Counts(4, 2, 8, 1, 1), 10, 100) == 1 + 20 + 100 + 2 + 10 + 100)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0

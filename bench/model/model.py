@@ -3,16 +3,16 @@
 model.py - what a shootdown would take on machines we do not have: measured counts times published costs.
 
 The counts are the bench's (instructions and cache lines on the initiator's path and on a target's), the costs are in
-costs.csv with their sources. One cost is published for no bare machine: from the write that sends an interrupt to the
-first instruction of its handler. It is what is left of one published point (Linux, one target, concurrent) after the rest;
+costs.csv with their sources. One is known here of no bare machine: from the write that sends an interrupt to the first
+instruction of its handler. It is what is left of one published point (Linux, one target, concurrent) after the rest;
 every other published point checks the model, and its error is printed.
 
     time = initiator's instructions and lines + delivery + one target's instructions, lines and invalidations
 
-The initiator's lines are in a row, as if none of its reads overlapped its wait; targets work side by side, so one of them
-counts, the last. Upgrades (writes to lines others have copies of) leave by the store buffer and are not waited for.
-Left out: the write that sends (one or several), and interconnects that are busy. Guessed: that delivery takes servers as
-long as the machine it is fitted to.
+The initiator's lines are in a row, as if none of its reads overlapped its wait; targets work side by side, so one of
+them counts, the last. Upgrades (writes to lines others have copies of) leave by the store buffer and are not waited
+for. Left out: the write that sends (one or several), and interconnects that are busy. Guessed: that delivery takes
+servers as long as the machine it is fitted to.
 
 usage: bench/model/model.py [BENCH.csv…]   (of one build of the library; without: only the checks)
 """
@@ -35,8 +35,14 @@ COST = {row["name"]: float(row["ns"]) for row in table("costs.csv")}
 
 def time_of(counts, line, deliver):
     """Nanoseconds. Of the initiator's own invalidation nothing is seen: it goes on beside the targets'."""
-    return (counts.initiator_instructions * COST["instruction"] + counts.initiator_lines * line + deliver +
-            counts.target_instructions * COST["instruction"] + counts.target_lines * line + counts.pages * COST["invlpg"])
+    return (
+        counts.initiator_instructions * COST["instruction"]
+        + counts.initiator_lines * line
+        + deliver
+        + counts.target_instructions * COST["instruction"]
+        + counts.target_lines * line
+        + counts.pages * COST["invlpg"]
+    )
 
 
 # ---- against what is published
@@ -47,8 +53,9 @@ LINUX = {int(row["targets"]): {name: float(value) for name, value in row.items()
 def linux(targets):
     """Linux' counts; which side moves a line is not known of it: half and half."""
     row = LINUX[targets]
-    return Counts(row["initiator_instructions"], row["lines"] / 2, row["target_instructions"],
-                  row["lines"] / 2 / targets, 1)
+    return Counts(
+        row["initiator_instructions"], row["lines"] / 2, row["target_instructions"], row["lines"] / 2 / targets, 1
+    )
 
 
 def linux_excess(targets, deliver, local_first):
@@ -70,8 +77,9 @@ def freebsd():
 
 def calibrated():
     """The delivery that makes the model meet the point it is fitted to."""
-    return float(next(row["value"] for row in table("published.csv") if row["curve"] == "linux concurrent")) - \
-        linux_excess(1, 0, False)
+    return float(
+        next(row["value"] for row in table("published.csv") if row["curve"] == "linux concurrent")
+    ) - linux_excess(1, 0, False)
 
 
 def checks():
@@ -81,8 +89,12 @@ def checks():
         raise ValueError("the costs leave nothing for the delivery of an interrupt: one of them is wrong")
     ratio, counter, words = freebsd()
     page = LINUX[1]["page_instructions"] * COST["instruction"] + COST["invlpg"]
-    modelled = {"freebsd ack words": ratio, "freebsd share counter": counter, "freebsd share words": words,
-                "illumos by pages": page}
+    modelled = {
+        "freebsd ack words": ratio,
+        "freebsd share counter": counter,
+        "freebsd share words": words,
+        "illumos by pages": page,
+    }
     found = []
     for row in table("published.csv"):
         curve, x = row["curve"], int(row["x"])
@@ -120,9 +132,13 @@ def lines_of(sums, side):
 def counts_of(sums):
     """Per shootdown, and per target."""
     many, services = sums["shootdowns"], sums["service_times"]
-    return Counts(sums["initiator_instructions"] / many, lines_of(sums, "initiator") / many,
-                  sums["service_instructions"] / services if services else 0,
-                  lines_of(sums, "service") / services if services else 0, 1)
+    return Counts(
+        sums["initiator_instructions"] / many,
+        lines_of(sums, "initiator") / many,
+        sums["service_instructions"] / services if services else 0,
+        lines_of(sums, "service") / services if services else 0,
+        1,
+    )
 
 
 def straight(points):
@@ -135,7 +151,8 @@ def straight(points):
 
 def growth(cells):
     """{protocol: (points {targets: Counts}, whether all CPUs are at work in each)}: one initiator, one page. Boots of
-    several sizes, each with all its CPUs at work, tell also what grows with CPUs that are no targets; one boot does not."""
+    several sizes, each with all its CPUs at work, tell also what grows with CPUs; one boot does not.
+    """
     grown = {}
     for whole in (True, False):
         points = defaultdict(dict)
@@ -171,7 +188,8 @@ def projection(cells):
             far = (cpus - cpus // sockets) / (cpus - 1)
             times[cpus, sockets] = tuple(
                 time_of(counts, far * COST["line far " + end] + (1 - far) * COST["line near " + end], calibrated())
-                for end in ("low", "high"))
+                for end in ("low", "high")
+            )
         rows.append((protocol, error, whole, times))
     return rows
 
@@ -190,8 +208,12 @@ def main(paths):
     heads = [f"{cpus} CPUs/{sockets}" for cpus, sockets in rows[0][3]] if rows else []
     print(f"{'protocol':12} " + " ".join(f"{head:>15}" for head in heads) + "   fit's error")
     for protocol, error, whole, times in rows:
-        print(f"{protocol:12} " + " ".join(f"{low / 1000:6.1f} to {high / 1000:5.1f}" for low, high in times.values()) +
-              f"   {100 * error:.0f} %" + ("" if whole else ", from one number of CPUs"))
+        print(
+            f"{protocol:12} "
+            + " ".join(f"{low / 1000:6.1f} to {high / 1000:5.1f}" for low, high in times.values())
+            + f"   {100 * error:.0f} %"
+            + ("" if whole else ", from one number of CPUs")
+        )
 
 
 if __name__ == "__main__":
