@@ -591,8 +591,8 @@ def modelled(files):
     ]
     out = [
         "<p>What counts like these would take on machines with published costs. Of the delivery of an interrupt on a "
-        f"bare machine none is known here: it is fitted to one published point ({model.calibrated():.0f} ns), and guessed "
-        "to be the same on servers. The other points check the model.</p>",
+        f"bare machine none is known here: it is fitted to one published point ({model.calibrated():.0f} ns), and "
+        "guessed to be the same on servers. The other points check the model.</p>",
         details(
             "Costs",
             rows(
@@ -609,7 +609,7 @@ def modelled(files):
         heads = [f"{cpus} CPUs, {sockets} socket{'s' * (sockets > 1)}" for cpus, sockets in found[0][3]]
         out.append(
             "<p>One page, one initiator, all other CPUs targets, in microseconds on server parts as published, low to "
-            "high; by the straight line through what was measured, the fit's error being the largest at those points.</p>"
+            "high; by the straight line through what was measured, the fit's error the largest at those points.</p>"
             + rows(
                 ("counts of", *heads, "fit's error"),
                 [

@@ -39,8 +39,8 @@ $(REPORT_EVENTS) $(REPORT)/run.txt $(REPORT)/compare.txt: $(REPORT_MADE_FROM) | 
 $(REPORT_SOFTWARE:%=$(REPORT)/events-%.txt): REPORT_COMMAND = \
     $(REPORT_RUN) $(REPORT_X86) -- protocol=$(@:$(REPORT)/events-%.txt=%) $(REPORT_WORDS)
 $(REPORT)/events-hardware.txt: REPORT_COMMAND = $(REPORT_RUN) $(REPORT_ARM) -- protocol=hardware asid=0 $(REPORT_WORDS)
-$(REPORT)/run.txt: REPORT_COMMAND = make -s run
-$(REPORT)/compare.txt: REPORT_COMMAND = make -s run PROTOCOL=all
+$(REPORT)/run.txt: REPORT_COMMAND = make -s run $(MAKEOVERRIDES)
+$(REPORT)/compare.txt: REPORT_COMMAND = make -s run PROTOCOL=all $(MAKEOVERRIDES)
 
 $(REPORT)/%.json: $(REPORT)/events-%.txt report/events.py
 	@python3 report/events.py $< $* $@
@@ -49,8 +49,8 @@ report: setup-report $(REPORT_EVENTS) $(REPORT_EVENTS:$(REPORT)/events-%.txt=$(R
     $(REPORT)/run.txt $(REPORT)/compare.txt
 	@python3 report/page.py $(REPORT) $(REPORT_CSV)
 
-report-matrix: REPORT_COMMAND = make -s test-kernel
-report-mutants: REPORT_COMMAND = make -s mutants
+report-matrix: REPORT_COMMAND = make -s test-kernel $(MAKEOVERRIDES)
+report-mutants: REPORT_COMMAND = make -s mutants $(MAKEOVERRIDES)
 report-matrix report-mutants: setup-report
 	@$(REPORT_RECORD) $(REPORT)/$(@:report-%=%).txt $(REPORT_COMMAND)
 
