@@ -208,7 +208,7 @@ def compared(directory):
             range(2, 8),
         )
         + "<p>"
-        + E(" ".join(notes))
+        + E(re.sub(" +control +", ". The control ", " ".join(notes)))
         + "</p>"
         + details("The whole output", f"<pre>{E(chr(10).join(record.lines))}</pre>")
         + source(record.about)
@@ -642,7 +642,8 @@ def main(directory, files):
         (
             "What a shootdown costs, beside the floor",
             "Counts of an emulator, not times. The floor: an interrupt for each target, and "
-            "three lines: the request read, the answer written, the answer read.",
+            "three lines: the request read, the answer written, the answer read. Initiators that ask at once may share "
+            "interrupts, and be below it.",
             bench(files, protocols[0]),
         ),
         ("On machines we do not have", "", modelled(files)),
