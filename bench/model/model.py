@@ -48,7 +48,7 @@ def time_of(counts, line, deliver):
 # ---- against what is published
 
 # Debian's 6.1.192 on QEMU 7.2's q35, no PCID, mitigations off, instruction-counting clock: one page, one initiator, the
-# targets spinning in user mode. Lines, dirty elsewhere, and upgrades are the middle of what was seen, of the whole kernel.
+# targets spinning in user mode. Lines dirty elsewhere, and upgrades: the middle of what was seen in the whole kernel.
 LINUX = {int(row["targets"]): {name: float(value) for name, value in row.items()} for row in table("linux-6.1.csv")}
 
 
