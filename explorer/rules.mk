@@ -80,7 +80,7 @@ explorer-check: $(EXPLORER_OUT)/check
 
 # ---- the library under the explorer
 #
-#   make explore         every case on every architecture, within half an hour (QUICK=1: minutes; DEEP=1: hours)
+#   make explore         every case on every architecture, an hour on two CPUs (QUICK=1: minutes; DEEP=1: hours)
 #   make explore PROTOCOL=name, NMI=1, EARLY=1: under another protocol, by NMI, with early answers (PROTOCOL=scoreboard)
 #   make explore ARCH=aarch64: that architecture alone: its layer, on its TLB
 #   make mutants         break the library in every way we know, and see each found
