@@ -173,6 +173,7 @@ static void find_targets(struct ktlb_cpu *self, struct ktlb_batch *batch)
 static void post_to_targets(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
     struct ktlb_cpuset kick = {{0}};
+    unsigned told, kicked;
 
     if (ktlb_cpuset_empty(&batch->waiting)) {
         KTLB_COUNT(self, no_target, 1);
@@ -184,9 +185,11 @@ static void post_to_targets(struct ktlb_cpu *self, struct ktlb_batch *batch)
     KTLB_EVENT_SET(self, KICK, &batch->request, &kick);
     if (!ktlb_cpuset_empty(&kick))
         ktlb_port_ipi(&kick);
-    KTLB_COUNT(self, targets, ktlb_cpuset_count(&batch->waiting));
-    KTLB_COUNT(self, interrupts, ktlb_cpuset_count(&kick));
-    KTLB_COUNT(self, interrupts_saved, ktlb_cpuset_count(&batch->waiting) - ktlb_cpuset_count(&kick));
+    told = ktlb_cpuset_count(&batch->waiting);
+    kicked = ktlb_cpuset_count(&kick);
+    KTLB_COUNT(self, targets, told);
+    KTLB_COUNT(self, interrupts, kicked);
+    KTLB_COUNT(self, interrupts_saved, told - kicked);
 }
 
 /* For CPUs that are not told. One op: several become their hull, or the space. The kernel's half has no such CPUs. */
@@ -298,6 +301,12 @@ static void report_stall(struct ktlb_cpu *self, struct ktlb_batch *batch)
     KTLB_COUNT(self, interrupts_again, ktlb_cpuset_count(&others));
 }
 
+/* Cycles since the wait began; 0 if it has not. */
+static uint64_t waited(const struct ktlb_batch *batch)
+{
+    return batch->waits_since ? ktlb_arch_cycles() - batch->waits_since : 0;
+}
+
 /* Ended by the targets, each of which answers or leaves; until then, stall reports. */
 static void wait(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
@@ -314,7 +323,7 @@ static void wait(struct ktlb_cpu *self, struct ktlb_batch *batch)
             report_stall(self, batch);
         }
     } while (!all_answered(batch));
-    cycles = ktlb_arch_cycles() - batch->waits_since;
+    cycles = waited(batch);
     KTLB_COUNT(self, syncs_waited, 1);
     KTLB_COUNT(self, wait_cycles, cycles);
     if (KTLB_STATS && cycles > ktlb_load_relaxed(&self->counters.wait_cycles_max))
@@ -328,8 +337,7 @@ struct ktlb_node *ktlb_batch_sync(struct ktlb_batch *batch)
     KTLB_ASSERT(batch->state == KTLB_BATCH_SENT, "a batch is dispatched before it is synced, and synced once");
     if (!ktlb_batch_done(batch))
         wait(self, batch);
-    KTLB_EVENT(self, SYNC, batch->request.space_id, batch->request.generation,
-               batch->waits_since ? ktlb_arch_cycles() - batch->waits_since : 0);
+    KTLB_EVENT(self, SYNC, batch->request.space_id, batch->request.generation, waited(batch));
     KTLB_COUNT(self, syncs, 1);
     batch->state = 0;
     return batch->pages;
@@ -346,7 +354,7 @@ void ktlb_batch_wait_read(const struct ktlb_batch *batch, struct ktlb_wait *wait
     wait->reports = batch->reports;
     wait->space_id = batch->request.space_id;
     wait->generation = batch->request.generation;
-    wait->cycles = batch->waits_since ? ktlb_arch_cycles() - batch->waits_since : 0;
+    wait->cycles = waited(batch);
 }
 
 void ktlb_flush(struct ktlb_space *space, struct ktlb_op op)
