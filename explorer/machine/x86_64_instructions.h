@@ -1,9 +1,9 @@
 /*
- * instructions.h - the x86_64 instructions as the explorer's hardware executes them: declared here for the library,
- * defined in hardware.c.
+ * x86_64_instructions.h - the x86_64 instructions for whoever executes them in their place: declared here for the
+ * library, defined for the explorer's hardware in x86_64.c and for the host tests in tests/host/fake.c.
  */
-#ifndef EXPLORER_MACHINE_INSTRUCTIONS_H
-#define EXPLORER_MACHINE_INSTRUCTIONS_H
+#ifndef EXPLORER_MACHINE_X86_64_INSTRUCTIONS_H
+#define EXPLORER_MACHINE_X86_64_INSTRUCTIONS_H
 
 #include <stdint.h>
 

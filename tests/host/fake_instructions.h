@@ -2,27 +2,12 @@
 #ifndef TESTS_HOST_FAKE_INSTRUCTIONS_H
 #define TESTS_HOST_FAKE_INSTRUCTIONS_H
 
-#include <stdint.h>
+#include "../../explorer/machine/x86_64_instructions.h"
 
-void ktlb_x86_invlpg(uint64_t va);
-void ktlb_x86_invpcid(uint64_t type, uint64_t pcid, uint64_t va);
-uint64_t ktlb_x86_read_cr3(void);
-void ktlb_x86_write_cr3(uint64_t value);
-uint64_t ktlb_x86_read_cr4(void);
-void ktlb_x86_write_cr4(uint64_t value);
-void ktlb_x86_mfence(void);
-void ktlb_x86_lfence(void);
-void ktlb_x86_compiler_barrier(void);
-void ktlb_x86_pause(void);
-uint64_t ktlb_x86_rdtsc(void);
-uint32_t ktlb_x86_cpuid_ebx(uint32_t leaf);
 /* Only test_apic.c has these. */
 uint64_t ktlb_x86_rdmsr(uint32_t index);
 void ktlb_x86_wrmsr(uint32_t index, uint64_t value);
 uint32_t ktlb_x86_mmio_read(const volatile uint32_t *at);
 void ktlb_x86_mmio_write(volatile uint32_t *at, uint32_t value);
-void ktlb_x86_invlpgb(uint64_t rax, uint32_t ecx, uint32_t edx);
-void ktlb_x86_tlbsync(void);
-uint32_t ktlb_x86_cpuid_edx(uint32_t leaf);
 
 #endif
