@@ -74,17 +74,11 @@ static void sums_read(struct sums *sums)
 {
     struct ktlb_stats stats;
 
-    *sums = (struct sums){0};
-    for (unsigned i = 0; i < machine.cpus; i++) {
-        ktlb_stats_read(i, &stats);
-        sums->dispatches += stats.dispatches;
-        sums->targets += stats.targets;
-        sums->interrupts += stats.interrupts;
-        sums->flushes += stats.space_flushes + stats.machine_flushes;
-        sums->strides += stats.strides;
-        sums->overflows += stats.overflows;
-        sums->idle += stats.ipis_idle;
-    }
+    ktlb_stats_sum(&stats);
+    *sums = (struct sums){
+        .dispatches = stats.dispatches, .targets = stats.targets, .interrupts = stats.interrupts,
+        .flushes = stats.space_flushes + stats.machine_flushes, .strides = stats.strides,
+        .overflows = stats.overflows, .idle = stats.ipis_idle};
 }
 
 /* What is counted: from the mark to the mark. */

@@ -362,22 +362,6 @@ static void execute(struct replayer *self, const struct ktlb_trace_event *event,
 
 /* ---- one CPU ---- */
 
-static void stats_sum(struct ktlb_stats *sum)
-{
-    struct ktlb_stats one;
-    uint64_t longest = 0;
-
-    *sum = (struct ktlb_stats){0};
-    for (unsigned cpu = 0; cpu < machine.cpus; cpu++) {
-        ktlb_stats_read(cpu, &one);
-#define X(name, text) sum->name += one.name;
-        KTLB_STATS_EACH(X)
-#undef X
-        longest = one.wait_cycles_max > longest ? one.wait_cycles_max : longest;
-    }
-    sum->wait_cycles_max = longest;
-}
-
 /* A line now and then, by whoever passes the mark. */
 static void show_progress(void)
 {
@@ -386,7 +370,7 @@ static void show_progress(void)
 
     if (done % (all / 50 + 1))
         return;
-    stats_sum(&stats);
+    ktlb_stats_sum(&stats);
     machine_progress("%s %3llu %%  %llu of %llu events, %llu shootdowns",
                      replay.run.leave_out == LEAVE_NOTHING ? "replay" : "control",
                      (unsigned long long)(done * 100 / all), (unsigned long long)done, (unsigned long long)all,
@@ -474,12 +458,12 @@ void replay_pass(struct replay_pass *pass, enum leave_out leave_out)
     uint64_t began;
 
     pass_begin(leave_out);
-    stats_sum(&before);
+    ktlb_stats_sum(&before);
     replay.dispatches_before = before.dispatches;
     began = machine_clock();
     machine_run(replay.run.cpus, body, NULL);
     pass->cycles = machine_clock() - began;
-    stats_sum(&pass->stats);
+    ktlb_stats_sum(&pass->stats);
     before.wait_cycles_max = 0;
 #define X(name, text) pass->stats.name -= before.name;
     KTLB_STATS_EACH(X)

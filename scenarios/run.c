@@ -81,14 +81,10 @@ static uint64_t scaled(uint64_t count, uint64_t least)
 /* Reported since the machine began. */
 static uint64_t stalls(void)
 {
-    struct ktlb_stats stats;
-    uint64_t sum = 0;
+    struct ktlb_stats sum;
 
-    for (unsigned i = 0; i < machine.cpus; i++) {
-        ktlb_stats_read(i, &stats);
-        sum += stats.stalls;
-    }
-    return sum;
+    ktlb_stats_sum(&sum);
+    return sum.stalls;
 }
 
 void scenarios_execute(const struct scenario *scenario, unsigned cpus, bool control, struct scenarios_result *result)

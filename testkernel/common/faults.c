@@ -225,26 +225,21 @@ bool faults_stalled(const struct ktlb_batch *batch)
 
 bool faults_report(void)
 {
-    struct ktlb_stats stats;
-    uint64_t stalls = 0, again = 0, idle = 0, deferred = 0, named_count = ktlb_load_relaxed(&freezes_named);
+    struct ktlb_stats sum;
+    uint64_t named_count = ktlb_load_relaxed(&freezes_named);
     bool good = true;
 
     ktlb_store_release_u32(&active, false);
-    for (unsigned i = 0; i < cpus_count; i++) {
-        ktlb_stats_read(i, &stats);
-        stalls += stats.stalls;
-        again += stats.interrupts_again;
-        idle += stats.ipis_idle;
-        deferred += stats.ipis_deferred;
-    }
+    ktlb_stats_sum(&sum);
     console_print("# faults: %lu dropped, %lu late, %lu twice, %lu spurious, %lu NMIs, %lu freezes of 1.0 s; "
                   "stalls reported: %lu; re-sent: %lu%s\n",
                   ktlb_load_relaxed(&injected[DROP]), ktlb_load_relaxed(&injected[LATE]),
                   ktlb_load_relaxed(&injected[TWICE]), ktlb_load_relaxed(&injected[SPURIOUS]),
-                  ktlb_load_relaxed(&injected[NMI]), ktlb_load_relaxed(&injected[FREEZE]), stalls, again,
+                  ktlb_load_relaxed(&injected[NMI]), ktlb_load_relaxed(&injected[FREEZE]), sum.stalls,
+                  sum.interrupts_again,
                   options.answer == ANSWER_AGAIN ? "" : ", in vain");
     console_print("# of the interrupts that arrived, %lu found nothing to do, and %lu were NMIs that met the library "
-                  "at work; of the CPUs that froze, stall reports named %lu\n", idle, deferred, named_count);
+                  "at work; of the CPUs that froze, stall reports named %lu\n", sum.ipis_idle, sum.ipis_deferred, named_count);
     for (unsigned kind = 0; kind < KINDS; kind++) {
         if (!chosen[kind] || ktlb_load_relaxed(&injected[kind]))
             continue;

@@ -225,13 +225,9 @@ static void print_events(bool good)
         events_print(options.trace, false);
         return;
     }
-    for (unsigned i = 0; !good && i < cpus_count; i++) {
-        ktlb_stats_read(i, &stats);
-        if (stats.dispatches) {
-            events_print(TRACE_FAILED, false);
-            return;
-        }
-    }
+    ktlb_stats_sum(&stats);
+    if (!good && stats.dispatches)
+        events_print(TRACE_FAILED, false);
 }
 
 static bool run_all(const struct boot *boot)
@@ -260,22 +256,15 @@ static bool run_all(const struct boot *boot)
 /* What the library did in all of it, controls too. */
 static void library_report(void)
 {
-    uint64_t dispatches = 0, targets = 0, interrupts = 0, loads = 0, departures = 0, stalls = 0, longest = 0;
-    struct ktlb_stats stats;
+    uint64_t departures = 0;
+    struct ktlb_stats sum;
 
-    for (unsigned i = 0; i < cpus_count; i++) {
-        ktlb_stats_read(i, &stats);
-        dispatches += stats.dispatches;
-        targets += stats.targets;
-        interrupts += stats.interrupts;
-        loads += stats.switches;
+    ktlb_stats_sum(&sum);
+    for (unsigned i = 0; i < cpus_count; i++)
         departures += cpus[i].departures;
-        stalls += stats.stalls;
-        longest = stats.wait_cycles_max > longest ? stats.wait_cycles_max : longest;
-    }
     console_print("# %lu shootdowns, of %lu CPUs, by %lu interrupts; %lu spaces loaded, %lu times a CPU was away; the "
-                  "longest wait %lu ms, %lu stalls\n", dispatches, targets, interrupts, loads, departures,
-                  longest / arch_clock_per_ms(), stalls);
+                  "longest wait %lu ms, %lu stalls\n", sum.dispatches, sum.targets, sum.interrupts, sum.switches, departures,
+                  sum.wait_cycles_max / arch_clock_per_ms(), sum.stalls);
 }
 
 void kernel_main(const struct boot *boot)

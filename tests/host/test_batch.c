@@ -297,9 +297,25 @@ static void a_flush_is_the_four_together(void **state)
     assert_int_equal(STAT(0, syncs), 1);
 }
 
+/* Of all CPUs: sums, but of the longest wait the longest. */
+static void counters_add_up(void **state)
+{
+    struct ktlb_stats sum;
+
+    (void)state;
+    ktlb_store_relaxed(&ktlb_machine.cpu[0].counters.served, 3);
+    ktlb_store_relaxed(&ktlb_machine.cpu[1].counters.served, 4);
+    ktlb_store_relaxed(&ktlb_machine.cpu[0].counters.wait_cycles_max, 50);
+    ktlb_store_relaxed(&ktlb_machine.cpu[1].counters.wait_cycles_max, 20);
+    ktlb_stats_sum(&sum);
+    assert_int_equal(sum.served, 7);
+    assert_int_equal(sum.wait_cycles_max, 50);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(counters_add_up, start),
         cmocka_unit_test_setup(neighbours_become_one_op, start),
         cmocka_unit_test_setup(disjoint_ops_stay_apart_until_there_is_no_room, start),
         cmocka_unit_test_setup(widening_keeps_the_flags, start),
