@@ -281,7 +281,8 @@ static void execute_missed(struct ktlb_cpu *self)
 
 /* Drop what this CPU missed of the loaded space, @exactly where it can, or all of it, and know it clean up to what its
  * generation was before: acquire [A], so that the page-table changes of every dispatch counted in it are visible to walks
- * after the flush. Dead tables may be among it: this CPU has the space loaded, so whoever frees them still waits for its answer. */
+ * after the flush. Dead tables may be among it: this CPU has the space loaded, so whoever frees them still waits for
+ * its answer. */
 static void catch_up(struct ktlb_cpu *self, bool exactly)
 {
     struct ktlb_slot *slot = &self->slots[self->slot];

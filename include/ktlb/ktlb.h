@@ -273,7 +273,8 @@ void ktlb_ipi(void);
  * masked. Cheap when there is nothing: one load of a line that is this CPU's own. */
 bool ktlb_poll(void);
 
-/* Copy the counters of @cpu / add up those of all CPUs; of wait_cycles_max, which is no sum, the greatest. Any context. */
+/* Copy the counters of @cpu / add up those of all CPUs; of wait_cycles_max, which is no sum, the greatest. Any
+ * context. */
 void ktlb_stats_read(unsigned cpu, struct ktlb_stats *stats);
 void ktlb_stats_sum(struct ktlb_stats *sum);
 

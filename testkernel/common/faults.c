@@ -239,7 +239,8 @@ bool faults_report(void)
                   sum.interrupts_again,
                   options.answer == ANSWER_AGAIN ? "" : ", in vain");
     console_print("# of the interrupts that arrived, %lu found nothing to do, and %lu were NMIs that met the library "
-                  "at work; of the CPUs that froze, stall reports named %lu\n", sum.ipis_idle, sum.ipis_deferred, named_count);
+                  "at work; of the CPUs that froze, stall reports named %lu\n", sum.ipis_idle, sum.ipis_deferred,
+                  named_count);
     for (unsigned kind = 0; kind < KINDS; kind++) {
         if (!chosen[kind] || ktlb_load_relaxed(&injected[kind]))
             continue;

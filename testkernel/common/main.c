@@ -263,8 +263,8 @@ static void library_report(void)
     for (unsigned i = 0; i < cpus_count; i++)
         departures += cpus[i].departures;
     console_print("# %lu shootdowns, of %lu CPUs, by %lu interrupts; %lu spaces loaded, %lu times a CPU was away; the "
-                  "longest wait %lu ms, %lu stalls\n", sum.dispatches, sum.targets, sum.interrupts, sum.switches, departures,
-                  sum.wait_cycles_max / arch_clock_per_ms(), sum.stalls);
+                  "longest wait %lu ms, %lu stalls\n", sum.dispatches, sum.targets, sum.interrupts, sum.switches,
+                  departures, sum.wait_cycles_max / arch_clock_per_ms(), sum.stalls);
 }
 
 void kernel_main(const struct boot *boot)
