@@ -31,11 +31,9 @@ void ktlb_batch_init(struct ktlb_batch *batch, struct ktlb_space *space)
 
 uint64_t ktlb_request_strides(const struct ktlb_request *request)
 {
-    uint64_t strides = 0;
+    uint64_t strides = request->op[0].count; /* KTLB_ALL is of the only op */
 
-    if (request->op[0].count == KTLB_ALL)
-        return KTLB_ALL;
-    for (uint32_t i = 0; i < request->count; i++)
+    for (uint32_t i = 1; i < request->count; i++)
         strides += request->op[i].count;
     return strides;
 }
@@ -90,8 +88,14 @@ void ktlb_batch_add(struct ktlb_batch *batch, struct ktlb_op op)
         return;
     KTLB_ASSERT(ktlb_op_well_formed(op, KTLB_PAGE_SHIFT), "an op comes from ktlb_op_range(), ktlb_op_all() or ktlb_op_join()");
     KTLB_ASSERT(!(op.flags & KTLB_GLOBAL) || request->space == &ktlb_kernel, "global entries are ktlb_kernel's");
-    request->flags = request->count ? ktlb_op_join_flags(request->flags, op.flags) : op.flags;
-    if (request->count == 1 && request->op[0].count == KTLB_ALL)
+    if (request->count == 0) {
+        request->flags = op.flags;
+        request->op[0] = op;
+        request->count = 1;
+        return;
+    }
+    request->flags = ktlb_op_join_flags(request->flags, op.flags);
+    if (request->op[0].count == KTLB_ALL)
         return;
     if (op.count == KTLB_ALL)
         widen(request);
@@ -261,13 +265,15 @@ static bool target_answered(const struct ktlb_batch *batch, unsigned cpu)
     return true;
 }
 
+/* In their order, up to the first that has not: to look further would take lines from CPUs that are about to write them,
+ * and end the wait no sooner. */
 static bool all_answered(struct ktlb_batch *batch)
 {
-    KTLB_CPUSET_EACH(cpu, &batch->waiting)
-        if (target_answered(batch, cpu))
-            ktlb_cpuset_remove(&batch->waiting, cpu);
-    if (!ktlb_cpuset_empty(&batch->waiting))
-        return false;
+    KTLB_CPUSET_EACH(cpu, &batch->waiting) {
+        if (!target_answered(batch, cpu))
+            return false;
+        ktlb_cpuset_remove(&batch->waiting, cpu);
+    }
     if (batch->posted) {
         batch->posted = false;
         KTLB_PROTOCOL_FUNCTION(finish)(batch);
@@ -311,7 +317,6 @@ static uint64_t waited(const struct ktlb_batch *batch)
 static void wait(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
     uint32_t spins = 0;
-    uint64_t cycles;
 
     KTLB_EVENT_SET(self, WAIT, &batch->request, &batch->waiting);
     batch->waits_since = ktlb_arch_cycles();
@@ -323,11 +328,14 @@ static void wait(struct ktlb_cpu *self, struct ktlb_batch *batch)
             report_stall(self, batch);
         }
     } while (!all_answered(batch));
-    cycles = waited(batch);
-    KTLB_COUNT(self, syncs_waited, 1);
-    KTLB_COUNT(self, wait_cycles, cycles);
-    if (KTLB_STATS && cycles > ktlb_load_relaxed(&self->counters.wait_cycles_max))
-        ktlb_store_relaxed(&self->counters.wait_cycles_max, cycles);
+    if (KTLB_STATS) {
+        uint64_t cycles = waited(batch);
+
+        KTLB_COUNT(self, syncs_waited, 1);
+        KTLB_COUNT(self, wait_cycles, cycles);
+        if (cycles > ktlb_load_relaxed(&self->counters.wait_cycles_max))
+            ktlb_store_relaxed(&self->counters.wait_cycles_max, cycles);
+    }
 }
 
 struct ktlb_node *ktlb_batch_sync(struct ktlb_batch *batch)

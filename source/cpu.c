@@ -137,17 +137,25 @@ const char *ktlb_status_text(enum ktlb_status status)
 
 static bool slot_has(const struct ktlb_slot *slot, uint64_t generation)
 {
+    uint64_t ahead = generation - slot->clean - 1;
+
     if (generation <= slot->clean)
         return true;
-    return generation - slot->clean <= 64 && slot->beyond >> (generation - slot->clean - 1) & 1;
+    return ahead < 64 && slot->beyond >> ahead & 1;
 }
 
 /* @generation is executed here. Too far beyond what is clean, it is left unsaid: that costs a flush later. */
 static void slot_note(struct ktlb_slot *slot, uint64_t generation)
 {
-    if (generation <= slot->clean || generation - slot->clean > 64)
+    uint64_t ahead = generation - slot->clean - 1;
+
+    if (KTLB_LIKELY((ahead | slot->beyond) == 0)) { /* the next, and none beyond it */
+        slot->clean = generation;
         return;
-    slot->beyond |= UINT64_C(1) << (generation - slot->clean - 1);
+    }
+    if (ahead > 63) /* which it also is when it is behind */
+        return;
+    slot->beyond |= UINT64_C(1) << ahead;
     while (slot->beyond & 1) {
         slot->beyond >>= 1;
         slot->clean++;
@@ -305,7 +313,7 @@ static void execute_ops(struct ktlb_cpu *self, const struct ktlb_request *reques
         if (request->op[i].count != KTLB_ALL) {
             ktlb_arch_flush_range(request->op[i]);
             KTLB_COUNT(self, strides, request->op[i].count);
-        } else if (request->space == &ktlb_kernel) {
+        } else if (request->space_id == KTLB_KERNEL_ID) {
             ktlb_cpu_flush_machine(self); /* global entries, and those of every tag */
         } else {
             flush_space(self);
@@ -336,7 +344,7 @@ void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request)
         ktlb_cpu_flush_machine(self);
         note_if_held(self, request);
         KTLB_COUNT(self, in_switch, 1);
-    } else if (request->space == &ktlb_kernel) {
+    } else if (request->space_id == KTLB_KERNEL_ID) {
         execute_kernel(self, request);
     } else if (self->slot == KTLB_SLOT_NONE || slot->space_id != request->space_id) {
         KTLB_COUNT(self, not_loaded, 1); /* what its tag still holds is behind its generation: flushed when loaded */
@@ -377,21 +385,15 @@ static bool serve_posted(struct ktlb_cpu *self)
 /* Which CPU this is, is asked with interrupts masked: served for another CPU, a request would be acknowledged without
  * having been executed. The words are relaxed and the fences for the compiler, as only this CPU and what interrupts it
  * look. */
-struct ktlb_cpu *ktlb_cpu_enter(ktlb_irq *irq)
+static void section_begin(struct ktlb_cpu *self)
 {
-    struct ktlb_cpu *self;
-
-    *irq = ktlb_port_irq_save();
-    self = ktlb_cpu_self();
-    KTLB_ASSERT(!ktlb_load_relaxed_u32(&self->busy), "an NMI calls ktlb_ipi() only, and nothing calls back into ktlb");
     ktlb_store_relaxed_u32(&self->busy, 1);
     ktlb_fence_signal();
-    return self;
 }
 
 /* An NMI before the first store here is deferred, and seen by the load; one after it serves. The loop ends when no NMI
  * has come during its last turn. */
-void ktlb_cpu_leave(struct ktlb_cpu *self, ktlb_irq irq)
+static void section_end(struct ktlb_cpu *self)
 {
     for (;;) {
         ktlb_fence_signal();
@@ -405,49 +407,55 @@ void ktlb_cpu_leave(struct ktlb_cpu *self, ktlb_irq irq)
         ktlb_fence_signal();
         serve_posted(self);
     }
-    ktlb_port_irq_restore(irq);
 }
 
-static bool serve(void)
-{
-    ktlb_irq irq;
-    struct ktlb_cpu *self = ktlb_cpu_enter(&irq);
-    bool any = serve_posted(self);
-
-    ktlb_cpu_leave(self, irq);
-    return any;
-}
-
-/* In a section means from NMI: interrupts are masked there. */
-static bool deferred(void)
+struct ktlb_cpu *ktlb_cpu_enter(ktlb_irq *irq)
 {
     struct ktlb_cpu *self;
-    ktlb_irq irq = ktlb_port_irq_save();
-    bool busy;
 
+    *irq = ktlb_port_irq_save();
     self = ktlb_cpu_self();
-    busy = ktlb_load_relaxed_u32(&self->busy);
-    if (busy)
-        ktlb_store_relaxed_u32(&self->deferred, 1);
+    KTLB_ASSERT(!ktlb_load_relaxed_u32(&self->busy), "an NMI calls ktlb_ipi() only, and nothing calls back into ktlb");
+    section_begin(self);
+    return self;
+}
+
+void ktlb_cpu_leave(struct ktlb_cpu *self, ktlb_irq irq)
+{
+    section_end(self);
     ktlb_port_irq_restore(irq);
-    return busy;
 }
 
 void ktlb_ipi(void)
 {
     struct ktlb_cpu *self = ktlb_cpu_self();
-    bool later = deferred(), any;
+    bool any;
 
-    KTLB_EVENT(self, IPI, 0, 0, later);
-    any = later || serve();
     KTLB_COUNT(self, ipis, 1);
+    KTLB_EVENT(self, IPI, 0, 0, ktlb_load_relaxed_u32(&self->busy));
+    if (KTLB_UNLIKELY(ktlb_load_relaxed_u32(&self->busy))) { /* from NMI, then: interrupts are masked in a section */
+        ktlb_store_relaxed_u32(&self->deferred, 1);
+        KTLB_COUNT(self, ipis_deferred, 1);
+        return;
+    }
+    section_begin(self);
+    any = serve_posted(self);
+    section_end(self);
     KTLB_COUNT(self, ipis_idle, !any);
-    KTLB_COUNT(self, ipis_deferred, later);
 }
 
 bool ktlb_poll(void)
 {
-    return KTLB_PROTOCOL_FUNCTION(pending)(ktlb_cpu_self()) && serve();
+    ktlb_irq irq;
+    struct ktlb_cpu *self;
+    bool any;
+
+    if (!KTLB_PROTOCOL_FUNCTION(pending)(ktlb_cpu_self()))
+        return false;
+    self = ktlb_cpu_enter(&irq);
+    any = serve_posted(self);
+    ktlb_cpu_leave(self, irq);
+    return any;
 }
 
 /* ---- switching ---- */

@@ -37,6 +37,9 @@ struct ktlb_counters {
 #undef X
 };
 
+/* ktlb_kernel.id. */
+#define KTLB_KERNEL_ID 1
+
 /* A slot number of a CPU that has the kernel's own root loaded. */
 #define KTLB_SLOT_NONE KTLB_ASIDS_MAX
 
@@ -51,6 +54,7 @@ struct ktlb_cpu {
     unsigned slot;      /* of @loaded */
     unsigned next_slot; /* of @next */
     unsigned victim;    /* where the search for a slot to reuse goes on */
+    uint32_t round; /* the protocol doorbell's own */
     bool lazy;
     struct ktlb_u32 busy;     /* in a section: what is here may be half changed */
     struct ktlb_u32 deferred; /* an NMI came meanwhile, and left its work to the section's end */

@@ -9,10 +9,10 @@
  */
 #include "internal.h"
 
-struct ktlb_space ktlb_kernel = {.id = 1};
+struct ktlb_space ktlb_kernel = {.id = KTLB_KERNEL_ID};
 
 /* Names given to spaces so far; the kernel's is 1. 64 bits do not wrap. */
-static struct ktlb_u64 last_id = {1};
+static struct ktlb_u64 last_id = {KTLB_KERNEL_ID};
 
 void ktlb_space_nobody(struct ktlb_cpuset_shared *set)
 {

@@ -1,34 +1,50 @@
 /*
- * doorbell.c - one word per target that initiators ring, and answers by rounds. Ours, and the default.
+ * doorbell.c - one cache line per target, in which initiators leave what they ask and ring. Ours, and the default.
  *
- * Requests lie in a pool of at most 30 lines for the whole machine; each CPU looks for a free one from a place of its
- * own on, so that up to 30 CPUs never meet there. A target's bell is one word: a bit for each line that holds a request
- * for it, a bit for "flush the space", one for "flush all", and in the upper half the number of the round. Ringing is
- * one or-update; it tells whether the bell was silent, in which case an interrupt has to be sent, and the round. The
- * target takes all bits and begins the next round in one exchange, executes them, and publishes the round as answered.
- * So the answer to everybody who rang in a round is one store, and no request is known by anything the target has to
- * find.
+ * A door is a line: a word that is rung, the number of the round that was answered last, and room for one request, as
+ * most are: up to four ranges of few pages. So a shootdown moves three lines per target: the initiator writes the door,
+ * the target takes it, the initiator reads the answer. What does not fit, or finds the room taken, lies in one of at most
+ * 29 lines for the whole machine, copied there once for all targets of the batch; each CPU looks for a free one from a
+ * place of its own on.
  *
- * Invariant: a bit rung in round r is executed before r is published as answered; only the target ends a round.
+ * The word that is rung has a bit for the door's own room, a bit for each of the lines, one for "flush the space", one
+ * for "flush all", and in the upper half the number of the round. Ringing is one update; it tells whether the bell was
+ * silent, in which case an interrupt has to be sent, and the round. The target takes all bits and begins the next round
+ * in one exchange, executes them, and publishes the round as answered: to everybody who rang in it, by one store.
+ *
+ * Invariants: a bit rung in round r is executed before r is published as answered; only the target ends a round. The
+ * room belongs to whoever took it until the target has ended the round in which it was rung.
  */
 #include "../internal.h"
 
 /* Bits of a bell. */
-#define LINES_MAX 30
-#define SPACE_BIT (UINT64_C(1) << LINES_MAX)
-#define KERNEL_BIT (UINT64_C(1) << (LINES_MAX + 1))
+#define LINES_MAX 29
+#define BRIEF_BIT (UINT64_C(1) << LINES_MAX)
+#define SPACE_BIT (UINT64_C(1) << (LINES_MAX + 1))
+#define KERNEL_BIT (UINT64_C(1) << (LINES_MAX + 2))
 #define BITS UINT64_C(0xffffffff)
 #define ROUND_SHIFT 32
 
-KTLB_STATIC_ASSERT(KTLB_DOORBELL_LINES <= LINES_MAX, "a bell has 32 bits, two of them for what finds no line");
+KTLB_STATIC_ASSERT(KTLB_DOORBELL_LINES <= LINES_MAX, "a bell has 32 bits, three of them for what lies in no line");
+
+/* A short request. The flags of all ops together are the flags of each: that asks for no less. */
+#define BRIEF_OPS 4
+struct brief {
+    uint64_t space; /* its number, and under it flags (4 bits) and count (4 bits) */
+    uint64_t generation;
+    uint64_t op[BRIEF_OPS]; /* an address, and where that is within a page: count (6 bits; 0: all) and shift (6 bits) */
+};
+#define BRIEF_COUNT_MAX 63u
+KTLB_STATIC_ASSERT(KTLB_PAGE_SHIFT >= 12 && KTLB_OP_FLAGS < 16, "what an op says beside its address fits below a page");
 
 struct door {
     /* Written by all; the target only empties it. */
     KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_u64 bell;
-    /* Written by the target. A line of its own: initiators that wait here do not slow down those who ring. */
-    KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_u32 answered; /* rounds, by number: all before this one */
-    uint32_t round;                                         /* the one to end next */
+    struct ktlb_u32 answered; /* by the target: rounds, by number: all before this one */
+    struct ktlb_u32 taken;    /* the brief is somebody's */
+    struct brief brief;
 };
+KTLB_STATIC_ASSERT(sizeof(struct door) == KTLB_CACHE_LINE || KTLB_CACHE_LINE > 64, "a door is one line");
 
 static struct ktlb_line *lines;
 static struct door *doors;
@@ -50,33 +66,95 @@ void ktlb_doorbell_init(void *memory, unsigned count)
         doors[i] = (struct door){0};
 }
 
+/* ---- short requests ---- */
+
+/* False: it does not fit. */
+static bool brief_from(struct brief *brief, const struct ktlb_request *request)
+{
+    if (request->count > BRIEF_OPS)
+        return false;
+    brief->space = request->space_id << 8 | request->flags << 4 | request->count;
+    brief->generation = request->generation;
+    for (uint32_t i = 0; i < request->count; i++) {
+        struct ktlb_op op = request->op[i];
+
+        if (op.count > BRIEF_COUNT_MAX && op.count != KTLB_ALL)
+            return false;
+        brief->op[i] = op.va | (op.count == KTLB_ALL ? 0 : op.count) << 6 | op.shift;
+    }
+    return true;
+}
+
+static void brief_copy(struct brief *to, const struct brief *from)
+{
+    to->space = from->space;
+    to->generation = from->generation;
+    to->op[0] = from->op[0];
+    for (uint32_t i = 1; i < (from->space & 15); i++)
+        to->op[i] = from->op[i];
+}
+
+static void brief_read(const struct brief *brief, struct ktlb_request *request)
+{
+    uint64_t page = (UINT64_C(1) << 12) - 1;
+
+    request->space_id = brief->space >> 8;
+    request->generation = brief->generation;
+    request->count = brief->space & 15;
+    request->flags = brief->space >> 4 & 15;
+    for (uint32_t i = 0; i < request->count; i++) {
+        uint64_t op = brief->op[i];
+        uint32_t count = op >> 6 & BRIEF_COUNT_MAX;
+
+        request->op[i] = (struct ktlb_op){.va = op & ~page, .count = count ? count : KTLB_ALL, .shift = op & 63,
+                                          .flags = (uint8_t)request->flags};
+    }
+}
+
 /* ---- the initiator ---- */
 
-void ktlb_doorbell_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct ktlb_cpuset *kick)
+/* For what is no brief: the bit to ring. */
+static uint64_t take_line(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
-    uint64_t bit;
-
     batch->line = ktlb_line_take(lines, KTLB_DOORBELL_LINES, self->number * KTLB_DOORBELL_LINES / cpus,
                                  KTLB_DOORBELL_TRIES, &batch->request);
     if (batch->line != KTLB_LINE_NONE)
-        bit = UINT64_C(1) << batch->line;
-    else
-        bit = batch->request.space == &ktlb_kernel ? KERNEL_BIT : SPACE_BIT;
-    KTLB_CPUSET_EACH(cpu, &batch->waiting) {
-        /* Release, pairs with the acquire in take_round: the line holds the request. Of those who ring in one round the
-         * first sends the interrupt; the target, by taking what the last one wrote, acquires from all. */
-        uint64_t before = ktlb_rmw_or_release(&doors[cpu].bell, bit);
+        return UINT64_C(1) << batch->line;
+    return batch->request.space_id == KTLB_KERNEL_ID ? KERNEL_BIT : SPACE_BIT;
+}
 
+void ktlb_doorbell_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct ktlb_cpuset *kick)
+{
+    struct brief brief;
+    bool fits = brief_from(&brief, &batch->request);
+    uint64_t bit = 0, before;
+
+    batch->line = KTLB_LINE_NONE;
+    KTLB_CPUSET_EACH(cpu, &batch->waiting) {
+        struct door *door = &doors[cpu];
+
+        /* Acquire, pairs with the release in free_brief: the target has read the last one, and its bit is taken. */
+        if (fits && ktlb_rmw_exchange_acquire_u32(&door->taken, 1) == 0) {
+            brief_copy(&door->brief, &brief);
+            /* Release, pairs with the acquire in take_round: the brief is there. An addition, for the bit is not set. */
+            before = ktlb_rmw_add_release(&door->bell, BRIEF_BIT);
+        } else {
+            if (!bit)
+                bit = take_line(self, batch);
+            /* Release, likewise, for the line. Of those who ring in one round the first sends the interrupt; the
+             * target, by taking what the last one wrote, acquires from all. */
+            before = ktlb_rmw_or_release(&door->bell, bit);
+            KTLB_COUNT(self, overflows, batch->line == KTLB_LINE_NONE);
+        }
         batch->ticket[cpu] = (uint32_t)(before >> ROUND_SHIFT) + 1;
         if (!(before & BITS))
             ktlb_cpuset_add(kick, cpu);
-        KTLB_COUNT(self, overflows, batch->line == KTLB_LINE_NONE);
     }
 }
 
 bool ktlb_doorbell_acked(const struct ktlb_batch *batch, unsigned target)
 {
-    /* Acquire, pairs with the release in answer: the invalidation happened before. By difference, which survives a
+    /* Acquire, pairs with the release in serve: the invalidation happened before. By difference, which survives a
      * wrap: only a batch 2^31 rounds old could be misread, as not answered. */
     return (int32_t)(ktlb_load_acquire_u32(&doors[target].answered) - batch->ticket[target]) >= 0;
 }
@@ -94,50 +172,62 @@ bool ktlb_doorbell_pending(const struct ktlb_cpu *self)
     return ktlb_load_relaxed(&doors[self->number].bell) & BITS;
 }
 
-/* End a round: the bits rung in it. */
-static uint64_t take_round(struct door *door)
+/* End a round: the bits rung in it. The first access to the door, for a load would fetch the line twice: once to be read,
+ * and once to be written. */
+static uint64_t take_round(struct ktlb_cpu *self, struct door *door)
 {
-    door->round++;
+    self->round++;
     /* Acquire, pairs with the release in post. Nobody but us changes the upper half. */
-    return ktlb_rmw_exchange_acquire(&door->bell, (uint64_t)door->round << ROUND_SHIFT) & BITS;
+    return ktlb_rmw_exchange_acquire(&door->bell, (uint64_t)self->round << ROUND_SHIFT) & BITS;
 }
 
-static void answer(struct door *door)
+/* The brief was rung in a round that is over: the next may be written. */
+static void free_brief(struct door *door)
 {
-    ktlb_store_release_u32(&door->answered, door->round); /* pairs with the acquire in acked */
+    ktlb_store_release_u32(&door->taken, 0); /* pairs with the acquire in post: we have read it, and taken its bit */
 }
 
-static void execute(struct ktlb_cpu *self, uint64_t bits)
+static void execute_brief(struct ktlb_cpu *self, struct door *door)
+{
+    struct ktlb_request request;
+
+    brief_read(&door->brief, &request);
+    free_brief(door);
+    ktlb_cpu_execute(self, &request);
+}
+
+static void execute(struct ktlb_cpu *self, struct door *door, uint64_t bits)
 {
     /* What was widened first: it flushes the loaded space, and leaves nothing to do for requests on it. */
     if (bits & KERNEL_BIT)
         ktlb_cpu_execute_widened(self, true);
     else if (bits & SPACE_BIT)
         ktlb_cpu_execute_widened(self, false);
-    for (bits &= SPACE_BIT - 1; bits; bits &= bits - 1)
+    if (bits & BRIEF_BIT)
+        execute_brief(self, door);
+    for (bits &= BRIEF_BIT - 1; bits; bits &= bits - 1)
         ktlb_cpu_execute(self, &lines[ktlb_lowest_bit(bits)].request);
 }
 
-/* One round. What is rung after it was taken belongs to the next, and has an interrupt of its own. */
+/* One round, and those that were forgotten: the core has dropped everything. What is rung after it was taken belongs to
+ * the next, and has an interrupt of its own. */
 bool ktlb_doorbell_serve(struct ktlb_cpu *self)
 {
     struct door *door = &doors[self->number];
-    uint64_t bits;
+    uint64_t bits = take_round(self, door);
 
-    if (ktlb_load_relaxed_u32(&door->answered) != door->round)
-        answer(door); /* a round that was forgotten: the core has dropped everything */
-    if (!ktlb_doorbell_pending(self))
-        return false;
-    bits = take_round(door);
-    execute(self, bits);
-    answer(door);
+    execute(self, door, bits);
+    ktlb_store_release_u32(&door->answered, self->round); /* pairs with the acquire in acked */
     KTLB_COUNT(self, served, ktlb_count_bits(bits));
-    return true;
+    return bits != 0;
 }
 
 void ktlb_doorbell_forget(struct ktlb_cpu *self)
 {
-    take_round(&doors[self->number]);
+    struct door *door = &doors[self->number];
+
+    if (take_round(self, door) & BRIEF_BIT)
+        free_brief(door);
 }
 
 KTLB_PROTOCOL_DEFINE(doorbell);

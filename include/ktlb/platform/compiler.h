@@ -39,12 +39,11 @@ KTLB_INLINE unsigned ktlb_lowest_bit(unsigned long long word)
 
 KTLB_INLINE unsigned ktlb_count_bits(unsigned long long word)
 {
-    unsigned count = 0;
-
-    /* Not __builtin_popcountll, for the same reason. */
-    for (; word; word &= word - 1)
-        count++;
-    return count;
+    /* Not __builtin_popcountll, for the same reason. Sums of two bits, of four, of eight; then all of them at the top. */
+    word -= word >> 1 & 0x5555555555555555;
+    word = (word & 0x3333333333333333) + (word >> 2 & 0x3333333333333333);
+    word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0f;
+    return (unsigned)(word * 0x0101010101010101 >> 56);
 }
 
 #endif /* KTLB_COMPILER_HEADER */
