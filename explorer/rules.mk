@@ -161,13 +161,16 @@ $(EXPLORE_SCENARIOS): $(EXPLORER_RUNTIME) $(SCENARIOS_HOOKED) $(SCENARIOS_CASES)
 
 -include $(patsubst %.o,%.d,$(SCENARIOS_HOOKED) $(SCENARIOS_CASES) $(SCENARIOS_MACHINE))
 
-.PHONY: explore explore-program mutants
+.PHONY: explore explore-program explore-scenarios-program mutants
 explore-program: $(EXPLORE)
+explore-scenarios-program: $(EXPLORE_SCENARIOS)
 
 # Where ARCH is not said, the other architectures as well. Early answers are one protocol's.
 EXPLORE_OTHERS := $(if $(EARLY),,$(if $(filter file,$(origin ARCH)),aarch64 riscv64))
 explore: $(EXPLORE) $(EXPLORE_SCENARIOS)
-	@for arch in $(EXPLORE_OTHERS); do $(MAKE) --no-print-directory ARCH=$$arch explore-program >/dev/null || exit 1; done
+	@for arch in $(EXPLORE_OTHERS); do \
+	    $(MAKE) --no-print-directory ARCH=$$arch explore-program \
+	        $$([ $$arch != aarch64 ] || echo explore-scenarios-program) >/dev/null || exit 1; done
 	@explorer/explore '$(if $(DEEP),deep,$(if $(QUICK),quick))' $(EXPLORE) $(EXPLORE_SCENARIOS) \
 	    $(EXPLORE_OTHERS:%=$(BUILD)/explorer-%/explore)
 

@@ -98,20 +98,28 @@ struct ktlb_space *machine_space_tlb(struct machine_space *space);
  * Each returns the frame that was mapped there, NULL if none. @frame NULL unmaps. */
 struct machine_frame *machine_map(struct machine_space *space, uint64_t va, struct machine_frame *frame,
                                   unsigned rights);
+/*
+ * Whether machine_map() may not simply put @frame in the place of what is mapped at @va: the architecture wants it
+ * unmapped first, and that synced (break before make). In between accesses fault, and whoever makes them tries again.
+ * Ask before anything is changed. On such a machine nothing may be mapped where an unmap was not synced yet, either.
+ */
+bool machine_map_breaks(struct machine_space *space, uint64_t va, struct machine_frame *frame, unsigned rights);
 /* Change the rights of a mapped page; false if nothing is mapped there. */
 bool machine_protect(struct machine_space *space, uint64_t va, unsigned rights);
 
 /*
  * Huge pages. A huge frame is huge_size bytes, allocated and freed like a frame (machine_frame_free takes both).
  * machine_map_huge: map, or unmap with @frame NULL; returns the huge frame that was there. The place must hold no
- * table of pages. machine_split: replace the huge entry by a table of pages with the same frames and rights, so
- * that machine_protect works on single pages; machine_merge: the reverse, and the frame of the table that came out
- * (defer it!). Rights after a merge are @rights.
+ * table of pages. machine_split: a table of the pages of @frame with @rights where its huge entry is, or was until a
+ * break, so that machine_protect works on single pages. machine_merge: the reverse, and the frame of the table that
+ * came out (defer it!). Rights after a merge are @rights. machine_size_breaks: whether these may not be done at once to
+ * what is mapped at @va: then first unmap it (machine_map_huge, machine_table_take) and sync.
  */
 struct machine_frame *machine_huge_alloc(void);
 struct machine_frame *machine_map_huge(struct machine_space *space, uint64_t va, struct machine_frame *frame,
                                        unsigned rights);
-bool machine_split(struct machine_space *space, uint64_t va);
+bool machine_size_breaks(struct machine_space *space, uint64_t va);
+void machine_split(struct machine_space *space, uint64_t va, struct machine_frame *frame, unsigned rights);
 struct machine_frame *machine_merge(struct machine_space *space, uint64_t va, unsigned rights);
 
 /* Unhook the last-level table page over @va (with all the mappings in it) and return its frame, NULL if there is

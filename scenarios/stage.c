@@ -215,8 +215,9 @@ bool edit_map(struct edit *edit, struct oracle_page *page, unsigned rights)
     if (page->frame) {
         change->stamp = oracle_stamp(page, machine_frame_words(page->frame));
         change->rights = rights;
+        change->broken = old && machine_map_breaks(edit->arena->space, page->va, page->frame, rights);
     }
-    machine_map(edit->arena->space, page->va, page->frame, rights);
+    machine_map(edit->arena->space, page->va, change->broken ? NULL : page->frame, rights);
     if (old) {
         invalidate_page(edit, page->va);
         edit_defer(edit, old);
@@ -263,27 +264,42 @@ void edit_dispatch(struct edit *edit)
     ktlb_store_relaxed(&self->edits, ktlb_load_relaxed(&self->edits) + 1);
 }
 
-static void edit_settle(struct edit *edit)
-{
-    for (unsigned i = 0; i < edit->count; i++)
-        oracle_settle(edit->change[i].page, edit->change[i].stamp, edit->change[i].rights);
-}
-
 bool edit_done(struct edit *edit)
 {
     return edit->skip || ktlb_batch_done(&edit->batch);
 }
 
-void edit_finish(struct edit *edit)
+void edit_wait(struct edit *edit)
 {
-    struct ktlb_node *pages = edit->kept;
-
     if (!edit->skip && edit->run->leave_out != LEAVE_WAIT)
-        pages = ktlb_batch_sync(&edit->batch);
-    edit_settle(edit);
-    stage_frames_give(edit->run, pages, edit->table);
+        edit->kept = ktlb_batch_sync(&edit->batch);
+}
+
+/* Without the lock: the pages are in change, so neither they nor their table are in anybody else's hands. */
+static void edit_make(struct edit *edit)
+{
+    for (unsigned i = 0; i < edit->count; i++) {
+        const struct edit_change *change = &edit->change[i];
+
+        if (change->broken)
+            machine_map(edit->arena->space, change->page->va, change->page->frame, change->rights);
+    }
+}
+
+void edit_settle(struct edit *edit)
+{
+    for (unsigned i = 0; i < edit->count; i++)
+        oracle_settle(edit->change[i].page, edit->change[i].stamp, edit->change[i].rights);
+    stage_frames_give(edit->run, edit->kept, edit->table);
     if (edit->run->leave_out == LEAVE_WAIT)
         ktlb_batch_sync(&edit->batch);
+}
+
+void edit_finish(struct edit *edit)
+{
+    edit_wait(edit);
+    edit_make(edit);
+    edit_settle(edit);
 }
 
 /* ---- the usual edits ---- */

@@ -3,7 +3,9 @@
  *
  * An edit is the unmap path of a host, whole: unhook under the page-table lock, dispatch, sync outside it, give the
  * frames away. It tells the oracle what is in change and what is settled, and it is the one place where most
- * controls leave out their step; scenarios only say which pages change and how.
+ * controls leave out their step; scenarios only say which pages change and how. Where an entry may not simply take the
+ * place of another (machine_map_breaks), the edit leaves the place empty, and fills it when it is synced: whoever
+ * touches it in between faults, and finds it when it tries again after that.
  *
  * The invariant: outside of an edit every page of an arena is settled, and its frame belongs to the page.
  */
@@ -78,13 +80,15 @@ struct edit_change {
     struct oracle_page *page;
     uint64_t stamp; /* as it will be */
     unsigned rights;
+    bool broken; /* the page's frame is still to be mapped */
 };
 
 struct edit {
     struct scenario_run *run;
     struct arena *arena;
     struct ktlb_batch batch;
-    struct ktlb_node *kept, **kept_end; /* what the batch would have kept, where a control does not wait for it */
+    struct ktlb_node *kept, **kept_end; /* what the batch would have kept, where a control does not wait for it; synced,
+                                         * what it kept */
     struct machine_frame *table;        /* which of the frames held page-table entries, NULL if none did */
     unsigned extra;                     /* flags for every op */
     bool skip;                          /* the control: nothing is dispatched */
@@ -111,8 +115,11 @@ void edit_defer(struct edit *edit, struct machine_frame *frame);
 void edit_dispatch(struct edit *edit);
 /* Whether edit_finish() would not wait. */
 bool edit_done(struct edit *edit);
-/* Wait, settle the pages, give the frames away. */
+/* Wait, map what had to be broken first, settle the pages, give the frames away. */
 void edit_finish(struct edit *edit);
+/* The first of these steps, and the last two: for edits of another kind, which make in between what they broke. */
+void edit_wait(struct edit *edit);
+void edit_settle(struct edit *edit);
 
 /* The usual edits. Of one page chosen at random: map or unmap it, change its rights, replace its frame; and of
  * @count pages, each @stride after the one before, some of everything. */

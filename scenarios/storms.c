@@ -184,6 +184,7 @@ void storm_walk(struct scenario_run *run)
 struct place {
     struct machine_frame *frame; /* NULL: nothing */
     bool split;
+    bool broken; /* it is being given the other size, and holds nothing for now */
 };
 static struct place places[ARENA_PAGES];
 static struct ktlb_node *spare;
@@ -237,15 +238,22 @@ static struct machine_frame *huge_unmap(struct edit *edit, struct place *place, 
     return frame;
 }
 
-/* Split if it is whole, and take the right to write from one page. */
+/* Split if it is whole, and take the right to write from one page. Where the split needs a break, it is all for now: a
+ * right that goes would be another change, and need another sync. */
 static void huge_protect(struct edit *edit, struct place *place, struct oracle_page *first)
 {
     unsigned page = stage_random(edit->count);
 
-    if (!place->split)
-        place->split = machine_split(edit->arena->space, first->va);
-    if (!place->split || !machine_protect(edit->arena->space, first[page].va, MACHINE_READ))
+    if (!place->split && machine_size_breaks(edit->arena->space, first->va)) {
+        place->broken = true;
+        machine_map_huge(edit->arena->space, first->va, NULL, 0);
+        edit_invalidate(edit, first->va, machine.huge_size, ktlb_lowest_bit(machine.huge_size));
         return;
+    }
+    if (!place->split)
+        machine_split(edit->arena->space, first->va, place->frame, MACHINE_READ | MACHINE_WRITE);
+    place->split = true;
+    machine_protect(edit->arena->space, first[page].va, MACHINE_READ);
     edit->change[page].rights = MACHINE_READ;
     edit_invalidate(edit, first[page].va, STAGE_PAGE, KTLB_PAGE_SHIFT);
 }
@@ -254,14 +262,25 @@ static void huge_protect(struct edit *edit, struct place *place, struct oracle_p
 static void huge_merge(struct edit *edit, struct place *place, struct oracle_page *first)
 {
     edit->extra |= KTLB_TABLES;
-    edit->table = machine_merge(edit->arena->space, first->va, MACHINE_READ | MACHINE_WRITE);
-    if (!edit->table)
-        return;
-    place->split = false;
+    place->broken = machine_size_breaks(edit->arena->space, first->va);
+    edit->table = place->broken ? machine_table_take(edit->arena->space, first->va)
+                                : machine_merge(edit->arena->space, first->va, MACHINE_READ | MACHINE_WRITE);
+    place->split = place->broken;
     for (unsigned i = 0; i < edit->count; i++)
         edit->change[i].rights = MACHINE_READ | MACHINE_WRITE;
     edit_defer(edit, edit->table);
     edit_invalidate(edit, first->va, machine.huge_size, KTLB_PAGE_SHIFT);
+}
+
+/* What was broken is synced, and in nobody else's hands: the other size, of the same frame. */
+static void huge_make(struct edit *edit, struct place *place, struct oracle_page *first)
+{
+    if (place->split)
+        machine_map_huge(edit->arena->space, first->va, place->frame, MACHINE_READ | MACHINE_WRITE);
+    else
+        machine_split(edit->arena->space, first->va, place->frame, MACHINE_READ | MACHINE_WRITE);
+    place->split = !place->split;
+    place->broken = false;
 }
 
 /* Take all watched pages of a place, to settle as they are; false: another edit has one of them. */
@@ -285,9 +304,11 @@ static void huge_edit(struct scenario_run *run, struct arena *arena)
     struct place *place = &places[number];
     struct machine_frame *gone = NULL;
     struct edit edit;
+    bool taken;
 
     edit_open(&edit, run, arena);
-    if (!huge_take(&edit, arena, first))
+    taken = huge_take(&edit, arena, first);
+    if (!taken)
         ; /* in somebody's hands */
     else if (!place->frame)
         huge_map(&edit, place, first);
@@ -298,7 +319,10 @@ static void huge_edit(struct scenario_run *run, struct arena *arena)
     else
         huge_protect(&edit, place, first);
     edit_dispatch(&edit);
-    edit_finish(&edit);
+    edit_wait(&edit);
+    if (taken && place->broken)
+        huge_make(&edit, place, first);
+    edit_settle(&edit);
     if (!gone)
         return;
     for (unsigned i = 0; i < arena->per_table; i++)

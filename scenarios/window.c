@@ -12,6 +12,7 @@ void window_init(struct window *window, unsigned number)
         oracle_page_init(&window->page[i].oracle, number << 16 | i, machine.user_base + i * STAGE_PAGE);
         window->page[i].rights = 0;
         window->page[i].hidden = false;
+        window->page[i].broken = false;
     }
     window->space = NULL;
     window->lock = (struct stage_lock){{0}, {0}};
@@ -93,13 +94,16 @@ static struct machine_frame *page_unhook(struct window_edit *edit, struct window
     return frame;
 }
 
-/* @frame, with the page's next stamp, goes where nothing is. */
-static void page_hook(struct window *window, struct window_page *page, struct machine_frame *frame, unsigned rights)
+/* @frame, with the page's next stamp, goes where nothing is; or, if it is @broken, will when that is synced. */
+static void page_hook(struct window *window, struct window_page *page, struct machine_frame *frame, unsigned rights,
+                      bool broken)
 {
     oracle_stamp(&page->oracle, machine_frame_words(frame));
     page->oracle.frame = frame;
     page->rights = (uint8_t)rights;
-    machine_map(window->space, page->oracle.va, frame, rights);
+    page->broken = broken;
+    if (!broken)
+        machine_map(window->space, page->oracle.va, frame, rights);
     page_warm(window, page);
 }
 
@@ -127,22 +131,23 @@ static void page_rights(struct window_edit *edit, struct window_page *page, unsi
 static bool page_change(struct window_edit *edit, struct window_page *page, enum window_change change, unsigned rights,
                         bool bring)
 {
-    struct machine_frame *old, *fresh;
+    struct machine_frame *old, *fresh = NULL;
+    bool broken;
 
     if (change == WINDOW_RIGHTS && page->oracle.frame) {
         page_rights(edit, page, rights);
         return false;
     }
+    if (change != WINDOW_EMPTY && change != WINDOW_MOVED && rights && bring)
+        fresh = stage_frame_take(edit->run);
+    broken = fresh && page->oracle.frame && machine_map_breaks(edit->window->space, page->oracle.va, fresh, rights);
     old = page_unhook(edit, page);
     if (old && change == WINDOW_MOVED)
         edit->moved[edit->moved_count++] = old;
     else if (old)
         defer(edit, old);
-    if (change == WINDOW_EMPTY || change == WINDOW_MOVED || !rights || !bring)
-        return false;
-    fresh = stage_frame_take(edit->run);
     if (fresh)
-        page_hook(edit->window, page, fresh, rights);
+        page_hook(edit->window, page, fresh, rights, broken);
     return fresh != NULL;
 }
 
@@ -187,8 +192,14 @@ void window_settle(struct window_edit *edit)
 {
     struct ktlb_node *frames = edit->run->leave_out == LEAVE_FLUSH ? edit->kept : ktlb_batch_sync(&edit->batch);
 
-    for (uint64_t i = 0; i < edit->count; i++)
-        page_settle(page_at(edit->window, edit->first, i));
+    for (uint64_t i = 0; i < edit->count; i++) {
+        struct window_page *page = page_at(edit->window, edit->first, i);
+
+        if (page->broken)
+            machine_map(edit->window->space, page->oracle.va, page->oracle.frame, page->rights);
+        page->broken = false;
+        page_settle(page);
+    }
     stage_frames_give(edit->run, frames, NULL);
 }
 
@@ -206,7 +217,7 @@ void window_place(struct window_edit *edit, uint64_t first, uint64_t count, unsi
 
             page_take(page);
             oracle_check_canaries(machine_frame_words(frame), page->oracle.va);
-            page_hook(window, page, frame, rights);
+            page_hook(window, page, frame, rights, false);
             page_settle(page);
         } else {
             frame->node.next = rest;
@@ -262,7 +273,7 @@ void window_copy(struct window_edit *edit, struct scenario_run *run, struct wind
         if (!frame)
             continue;
         page_take(&child->page[i]);
-        page_hook(child, &child->page[i], frame, writable[i] ? MACHINE_READ | MACHINE_WRITE : MACHINE_READ);
+        page_hook(child, &child->page[i], frame, writable[i] ? MACHINE_READ | MACHINE_WRITE : MACHINE_READ, false);
         page_settle(&child->page[i]);
     }
     fork_rights(edit, run, parent, writable, true);

@@ -21,6 +21,7 @@ struct window_page {
     struct oracle_page oracle;
     uint8_t rights; /* as they will be settled */
     bool hidden;    /* has a frame, and no rights at all */
+    bool broken;    /* its frame is mapped when the old one is synced: see machine_map_breaks() */
 };
 
 struct window {
@@ -59,7 +60,7 @@ void window_close(struct window *window);
 /* Change @count pages from @first on, in one batch, as far as dispatch. Edits of a window begin in turn. */
 void window_change(struct window_edit *edit, struct scenario_run *run, struct window *window, uint64_t first,
                    uint64_t count, enum window_change change, unsigned rights);
-/* Sync it, settle the pages, free the frames. Others may have begun edits meanwhile. */
+/* Sync it, map what had to be broken, settle the pages, free the frames. Others may have begun edits meanwhile. */
 void window_settle(struct window_edit *edit);
 /* After a move is settled: map the frames it took in the @count pages from @first on, which are empty; free the rest. */
 void window_place(struct window_edit *edit, uint64_t first, uint64_t count, unsigned rights);

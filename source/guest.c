@@ -7,6 +7,7 @@
 #include "ktlb/guest.h"
 
 #include "internal.h"
+#include "ktlb/arch/aarch64_descriptor.h"
 #include "ktlb/arch/aarch64_operand.h"
 
 #define PAGE_SIZE (UINT64_C(1) << KTLB_GUEST_PAGE_SHIFT)
@@ -177,11 +178,13 @@ void ktlb_vcpu_pte(struct ktlb_vcpu *vcpu, uint64_t va, uint64_t old_descriptor,
 
 struct ktlb_guest_split ktlb_guest_split(uint64_t va, unsigned shift, uint64_t table, unsigned features)
 {
+    const uint64_t block = TYPE_BLOCK | KTLB_AARCH64_PTE_ACCESSED; /* whatever else it says */
+
     KTLB_ASSERT(shift == 21 || shift == 30, "a block spans 1 << 21 or 30 bytes");
     KTLB_ASSERT(!(va & ((UINT64_C(1) << shift) - 1)), "a block's address is a multiple of what it spans");
     KTLB_ASSERT(is_table(table, shift), "a block is split into a table");
     KTLB_ASSERT(!(features & ~(unsigned)KTLB_GUEST_FEATURES), "features are those of enum ktlb_guest_feature");
-    if (features & KTLB_GUEST_BBML2)
+    if (!ktlb_aarch64_pte_needs_break(block, table, shift, features & KTLB_GUEST_BBML2))
         return (struct ktlb_guest_split){.first = table, .between = nothing, .then = table};
     return (struct ktlb_guest_split){.first = 0, .between = pages(va, 1, 0), .then = table};
 }

@@ -6,6 +6,7 @@
  * CPU itself even that shows only after an ISB, and so does a root that was written. So a barrier that is missing, or on the wrong CPU, or of the wrong
  * kind, leaves stale entries here.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "hardware.h"
@@ -31,6 +32,23 @@ static struct {
 void hardware_arch_reset(void)
 {
     memset(registers, 0, sizeof(registers));
+    hardware_breaks = true;
+    ktlb_arch.any_size = hardware_any_size = getenv("BBML2") != NULL;
+}
+
+/* An entry as this architecture would write it. */
+static uint64_t descriptor(uint64_t entry, bool upper)
+{
+    bool block = entry & ENTRY_HUGE, table = upper && !block;
+
+    return (uint64_t)ENTRY_NUMBER(entry) << (block ? REGION_BITS : PAGE_BITS) | KTLB_AARCH64_PTE_ACCESSED |
+           (entry & ENTRY_PRESENT ? KTLB_AARCH64_PTE_VALID : 0) | (block ? 0 : KTLB_AARCH64_PTE_TABLE) |
+           (entry & ENTRY_WRITE || table ? 0 : KTLB_AARCH64_PTE_READ_ONLY) | KTLB_AARCH64_PTE_NOT_GLOBAL;
+}
+
+bool hardware_arch_needs_break(uint64_t old, uint64_t new, bool upper)
+{
+    return ktlb_arch_pte_needs_break(descriptor(old, upper), descriptor(new, upper), upper ? REGION_BITS : PAGE_BITS);
 }
 
 void hardware_arch_load(unsigned root, struct ktlb_load load)

@@ -14,8 +14,10 @@
 #define USER(page) (USER_BASE + (page) * PAGE_SIZE)
 #define KERNEL(page) (KERNEL_BASE + (page) * PAGE_SIZE)
 #define REGION_PAGES (UINT64_C(1) << (REGION_BITS - PAGE_BITS)) /* so many further, another table */
+#define HUGE_PAGE USER(REGION_PAGES)
 
 static struct machine_space *one, *two;
+static struct machine_frame *huge; /* at HUGE_PAGE of one, where a case has that, whole or in pages */
 static struct ktlb_batch batches[EX_CPUS_MAX][4];
 static struct ktlb_u32 handed_over;
 
@@ -27,9 +29,11 @@ void machine_scribble(uint64_t *words, unsigned count, uint64_t value)
 
 /* ---- what cases are made of ---- */
 
+#define ALL_RIGHTS (MACHINE_READ | MACHINE_WRITE)
+
 static void map(struct machine_space *space, uint64_t va)
 {
-    machine_map(space, va, machine_frame_alloc(), MACHINE_READ | MACHINE_WRITE);
+    machine_map(space, va, machine_frame_alloc(), ALL_RIGHTS);
 }
 
 static void load_on(unsigned cpu, struct machine_space *space)
@@ -420,20 +424,143 @@ static void disjoint(unsigned cpu)
 }
 TWO(disjoint, just_there)
 
+/* ---- an entry takes the place of another ---- */
+
+/* Another frame: at once, where that may be done; else the old one goes first, and is nowhere any more, before the new
+ * one is there. */
+static void replace(struct machine_space *space, uint64_t va, unsigned flags)
+{
+    struct ktlb_batch *batch = &batches[machine_cpu()][0];
+    struct machine_frame *frame = machine_frame_alloc();
+    bool breaks = machine_map_breaks(space, va, frame, ALL_RIGHTS);
+
+    ktlb_batch_init(batch, machine_space_tlb(space));
+    ktlb_batch_defer(batch, &machine_map(space, va, breaks ? NULL : frame, ALL_RIGHTS)->node);
+    ktlb_batch_add(batch, ktlb_op_range(va, PAGE_SIZE, PAGE_BITS, flags));
+    ktlb_batch_dispatch(batch);
+    finish(batch);
+    if (breaks)
+        machine_map(space, va, frame, ALL_RIGHTS);
+    ktlb_store_release_u32(&handed_over, 1);
+}
+
+static void replace_one(unsigned cpu)
+{
+    (void)cpu;
+    replace(one, USER(0), 0);
+}
+
+static void replace_kernel(unsigned cpu)
+{
+    (void)cpu;
+    replace(machine_kernel(), KERNEL(0), KTLB_GLOBAL);
+}
+
+/* Whoever faults between the break and the make tries again when the tables are whole, and has the page. */
+static void tries_again(void)
+{
+    uint64_t value;
+
+    machine_load(USER(0), &value);
+    while (!ktlb_load_acquire_u32(&handed_over))
+        machine_relax();
+    ex_check(machine_load(USER(0), &value), "P1: a page that was given another frame is not there");
+    machine_idle();
+}
+TWO(replace_one, just_there)
+TWO(replace_one, tries_again)
+TWO(replace_one, switches_in)
+TWO(replace_one, goes_and_returns)
+TWO(replace_one, is_lazy)
+TWO(replace_kernel, switches_to_two)
+TWO(replace_kernel, goes_away_and_comes_back)
+
+/* Rights go and come back, and nothing is broken for that: both entries may be cached at once. */
+static void protect_and_back(unsigned cpu)
+{
+    struct ktlb_batch *batch = &batches[cpu][0];
+
+    for (unsigned rights = MACHINE_READ; rights <= ALL_RIGHTS; rights += MACHINE_WRITE) {
+        ktlb_batch_init(batch, machine_space_tlb(one));
+        machine_protect(one, USER(0), rights);
+        ktlb_batch_add(batch, ktlb_op_range(USER(0), PAGE_SIZE, PAGE_BITS, 0));
+        ktlb_batch_dispatch(batch);
+        finish(batch);
+    }
+}
+TWO(protect_and_back, looks_around)
+
 /* A table of pages becomes one huge page: the table dies, and every small entry with it. */
 static void merge(unsigned cpu)
 {
     struct ktlb_batch *batch = &batches[cpu][0];
     struct machine_frame *table;
+    bool breaks = machine_size_breaks(one, HUGE_PAGE);
 
     ktlb_batch_init(batch, machine_space_tlb(one));
-    table = machine_merge(one, USER(0), MACHINE_READ);
+    table = breaks ? machine_table_take(one, HUGE_PAGE) : machine_merge(one, HUGE_PAGE, MACHINE_READ);
     ktlb_batch_defer(batch, &table->node);
-    ktlb_batch_add(batch, ktlb_op_range(USER(0), TABLE_PAGES * PAGE_SIZE, PAGE_BITS, KTLB_TABLES));
+    ktlb_batch_add(batch, ktlb_op_range(HUGE_PAGE, TABLE_PAGES * PAGE_SIZE, PAGE_BITS, KTLB_TABLES));
+    ktlb_batch_dispatch(batch);
+    finish(batch);
+    if (breaks)
+        machine_map_huge(one, HUGE_PAGE, huge, MACHINE_READ);
+}
+
+/* The reverse: a huge page becomes a table, and one of its pages loses a right. */
+static void split(unsigned cpu)
+{
+    struct ktlb_batch *batch = &batches[cpu][0];
+
+    if (machine_size_breaks(one, HUGE_PAGE)) {
+        ktlb_batch_init(batch, machine_space_tlb(one));
+        machine_map_huge(one, HUGE_PAGE, NULL, 0);
+        ktlb_batch_add(batch, ktlb_op_range(HUGE_PAGE, REGION_PAGES * PAGE_SIZE, REGION_BITS, 0));
+        ktlb_batch_dispatch(batch);
+        finish(batch);
+    }
+    machine_split(one, HUGE_PAGE, huge, ALL_RIGHTS);
+    ktlb_batch_init(batch, machine_space_tlb(one));
+    machine_protect(one, HUGE_PAGE, MACHINE_READ);
+    ktlb_batch_add(batch, ktlb_op_range(HUGE_PAGE, PAGE_SIZE, PAGE_BITS, 0));
     ktlb_batch_dispatch(batch);
     finish(batch);
 }
+
+static void uses_it(void)
+{
+    uint64_t value;
+
+    machine_load(HUGE_PAGE, &value);
+    machine_load(HUGE_PAGE + PAGE_SIZE, &value);
+    machine_idle();
+}
 TWO(merge, just_there)
+TWO(merge, uses_it)
+TWO(split, uses_it)
+
+static void both_in_one_with_a_huge_page(void)
+{
+    both_in_one();
+    huge = machine_huge_alloc();
+    machine_map_huge(one, HUGE_PAGE, huge, ALL_RIGHTS);
+}
+
+static void both_in_one_with_its_pages(void)
+{
+    both_in_one();
+    huge = machine_huge_alloc();
+    machine_split(one, HUGE_PAGE, huge, ALL_RIGHTS);
+}
+
+/* A table dies and the next one takes its place: unmapped and synced, so nothing is left to break. */
+static void renew_table(unsigned cpu)
+{
+    free_table(cpu);
+    map(one, USER(0));
+}
+TWO(renew_table, just_there)
+TWO(renew_table, goes_and_returns)
 
 /* ---- the ring: what a CPU missed while it was away or lazy. It holds two dispatches here ---- */
 
@@ -1115,7 +1242,20 @@ const struct ex_case cases[] = {
     CASE("hand-over", 2, both_in_one, hands_over_waits_for_the_other, "P2: dispatched on one CPU, synced on another"),
     CASE("hand-over-busy", 2, both_in_one, only_hands_over_waits_among_its_own, "P2: the same, where others are in flight"),
     CASE("disjoint", 2, both_in_one, disjoint_just_there, "P1: more pages than a batch keeps apart"),
-    CASE("merge", 2, both_in_one, merge_just_there, "P1: small pages become a huge one"),
+    CASE("replace", 2, both_in_one, replace_one_just_there, "P1: a page is given another frame"),
+    CASE("replace-retry", 2, both_in_one, replace_one_tries_again, "P1: and used meanwhile, and after it"),
+    CASE("replace-switch-in", 2, second_in_neither, replace_one_switches_in, "P4: and the other CPU enters"),
+    CASE("replace-switch-back", 2, second_in_one, replace_one_goes_and_returns, "P4: leaves and returns"),
+    CASE("replace-lazy", 2, second_in_one, replace_one_is_lazy, "P4: is lazy for a while"),
+    CASE("replace-kernel", 2, second_in_one, replace_kernel_switches_to_two, "P1: a page of the kernel's half"),
+    CASE("replace-hotplug", 2, second_in_neither, replace_kernel_goes_away_and_comes_back,
+         "P4: and the other CPU goes away"),
+    CASE("protect", 2, both_in_one, protect_and_back_looks_around, "P1: only rights change, in place on every machine"),
+    CASE("merge", 2, both_in_one_with_its_pages, merge_just_there, "P1: small pages become a huge one"),
+    CASE("merge-used", 2, both_in_one_with_its_pages, merge_uses_it, "P1: and are used meanwhile"),
+    CASE("split", 2, both_in_one_with_a_huge_page, split_uses_it, "P1: a huge page becomes small ones"),
+    CASE("renew", 2, both_in_one, renew_table_just_there, "P1: another table where one died"),
+    CASE("renew-switch-back", 2, second_in_one, renew_table_goes_and_returns, "P1: and a CPU leaves and returns"),
     CASE("map", 2, second_in_one, maps_and_tells_uses_the_page, "P1: a new page is there for whom was told"),
     CASE("map-table", 2, second_in_one, maps_below_a_table_uses_the_table, "P1: the same, with a new table above it"),
     CASE("ring", 2, second_in_two_was_in_one, unmap_two_comes_in, "P4: comes back having missed what the ring remembers"),

@@ -40,6 +40,7 @@ uint64_t hardware_table[TABLES][TABLE_PAGES];
 struct hardware_quirks hardware_quirks;
 bool hardware_tags = true;
 bool hardware_keeps_faults;
+bool hardware_breaks, hardware_any_size;
 unsigned hardware_setup_cpu;
 
 /* ids of events */
@@ -381,6 +382,69 @@ bool hardware_may_walk(unsigned number, unsigned table)
                     return true;
         }
     }
+    return false;
+}
+
+/* ---- break before make ---- */
+
+/* Of two entries that may be held at once, both in one place of a table above the last level, or both translations of
+ * one page, whether that is one too many. Rights may differ: either's apply. */
+static bool contradict(uint64_t a, uint64_t b, bool upper)
+{
+    if ((a ^ b) & ENTRY_HUGE)
+        return !hardware_any_size || (!upper && ENTRY_NUMBER(a) != ENTRY_NUMBER(b));
+    return ENTRY_NUMBER(a) != ENTRY_NUMBER(b);
+}
+
+static bool find_contradiction(const uint64_t *entries, unsigned count, bool upper, uint64_t pair[2])
+{
+    for (unsigned i = 0; i < count; i++)
+        for (unsigned j = 0; j < i; j++)
+            if (contradict(entries[i], entries[j], upper)) {
+                pair[0] = entries[i];
+                pair[1] = entries[j];
+                return true;
+            }
+    return false;
+}
+
+/* The same in one root, as collect() has it; walk caches hold tables, empty ones too. */
+static bool conflict_in(unsigned root, unsigned page, struct floor leaf, struct floor huge, struct floor walk,
+                        uint64_t pair[2])
+{
+    uint64_t entries[24], upper[16];
+    const uint64_t *directory = &hardware_directory[root][page / TABLE_PAGES];
+    unsigned count = 0, uppers = ex_values_since(directory, 8, huge.view, upper, 16);
+
+    for (unsigned i = 0; i < uppers; i++)
+        if ((upper[i] & ENTRY_PRESENT) && (upper[i] & ENTRY_HUGE))
+            count = add(entries, count, 24, upper[i]);
+    uppers = ex_values_since(directory, 8, walk.view, upper, 16);
+    for (unsigned i = 0; i < uppers; i++)
+        if ((upper[i] & ENTRY_PRESENT) && !(upper[i] & ENTRY_HUGE))
+            count = add(entries, count, 24, upper[i]);
+    if (find_contradiction(entries, count, true, pair))
+        return true;
+    return find_contradiction(entries, collect(root, page, leaf, huge, walk, entries, 0, 24), false, pair);
+}
+
+bool hardware_may_conflict(unsigned number, uint64_t va, uint64_t pair[2])
+{
+    const struct cpu *cpu = &cpus[number];
+    unsigned page = hardware_page(va), region = page / TABLE_PAGES, tag = cpu->tag;
+
+    if (!hardware_breaks)
+        return false;
+    if (hardware_is_kernel(va))
+        return conflict_in(0, page, cpu->global[page], cpu->global_huge[region], cpu->global_walk[region], pair);
+    for (unsigned root = 1; root < ROOTS; root++)
+        if (cpu->roots[tag] >> root & 1) {
+            struct floor since = cpu->since[tag][root];
+
+            if (conflict_in(root, page, newer(cpu->page[tag][page], since), newer(cpu->huge[tag][region], since),
+                            newer(cpu->walk[tag][0][region], since), pair))
+                return true;
+        }
     return false;
 }
 

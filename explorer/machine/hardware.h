@@ -58,6 +58,8 @@ extern struct hardware_quirks hardware_quirks;
 bool hardware_quirk(const char *name);
 extern bool hardware_tags;         /* does it tag entries */
 extern bool hardware_keeps_faults; /* does it remember what was not there */
+extern bool hardware_breaks;       /* may it not hold two entries at once that contradict each other: other frames, */
+extern bool hardware_any_size;     /* or other sizes, unless this */
 
 void hardware_reset(unsigned cpus);
 /* The CPU this runs on; in a case's setup, the one it says. */
@@ -94,6 +96,9 @@ void hardware_drop_everywhere(const struct hardware_drop *drop, uint64_t cpus);
 void hardware_load_root(unsigned root, unsigned tag, bool flush, const struct ex_view *since);
 unsigned hardware_root(void);
 unsigned hardware_tag(void);
+/* Whether the library says of this architecture that @new may not simply take the place of @old, both above the last level
+ * if @upper. */
+bool hardware_arch_needs_break(uint64_t old, uint64_t new, bool upper);
 /* Of the architecture: power on / load a root as the library said / an interrupt is taken / what its host does before it interrupts, and what
  * the interrupts then bring with them. */
 struct ktlb_load;
@@ -111,6 +116,9 @@ bool hardware_may_fault(uint64_t va);
 void hardware_observe(uint64_t va, uint64_t entry);
 /* Whether @cpu's walker may still enter @table: in the loaded root's tag. */
 bool hardware_may_walk(unsigned cpu, unsigned table);
+/* Two entries that @cpu may hold at once for page @va, and must not: contradicting each other, on a machine that has to
+ * break before it makes. */
+bool hardware_may_conflict(unsigned cpu, uint64_t va, uint64_t pair[2]);
 /* Another space's translation that @cpu may use for a page of the loaded one, if its tag was kept too long. */
 bool hardware_may_confuse(unsigned cpu, unsigned root);
 

@@ -142,6 +142,20 @@ static void check_unreachable(unsigned frame)
     }
 }
 
+/* What @cpu may hold together and must not: an abort, or worse. Asked when an entry was made and when somebody arrives:
+ * in between floors only rise. */
+static void check_conflict(unsigned cpu, bool kernel)
+{
+    uint64_t pair[2], va;
+    unsigned at = 0;
+
+    while ((va = hardware_mapped_next(&at)))
+        if (hardware_is_kernel(va) == kernel && hardware_may_conflict(cpu, va, pair))
+            ex_fail("TLB conflict: CPU %u can hold %u%s and %u%s for %s page %u at once: made before the break was over",
+                    cpu, ENTRY_NUMBER(pair[0]), pair[0] & ENTRY_HUGE ? " (huge)" : "", ENTRY_NUMBER(pair[1]),
+                    pair[1] & ENTRY_HUGE ? " (huge)" : "", kernel ? "kernel" : "user", hardware_page(va));
+}
+
 /* This CPU may use what it holds from here on: is any of it gone? */
 static void check_arrival(void)
 {
@@ -155,11 +169,23 @@ static void check_arrival(void)
     for (unsigned table = 0; table < TABLES; table++)
         if (!table_used[table])
             check_table(cpu, table, "P4");
+    check_conflict(cpu, true);
     if (!hardware_exposed(cpu))
         return;
     check_reach(cpu, false, is_free, 0, "P4");
+    check_conflict(cpu, false);
     if (hardware_may_confuse(cpu, state[cpu].loaded->root))
         ex_fail("P4: CPU %u holds entries of another space under the loaded tag", cpu);
+}
+
+/* A valid entry was stored in that half. */
+static void check_made(bool kernel)
+{
+    for (unsigned cpu = 0; hardware_breaks && cpu < machine.cpus; cpu++) {
+        hardware_touch(cpu, false, "what may it hold?");
+        if (state[cpu].online && (kernel || hardware_exposed(cpu)))
+            check_conflict(cpu, kernel);
+    }
 }
 
 /* ---- frames ---- */
@@ -245,6 +271,14 @@ static void entry_store(uint64_t *entry, uint64_t value)
     ex_store(entry, 8, value, __ATOMIC_RELEASE);
 }
 
+/* Where others look. */
+static void entry_make(struct machine_space *space, uint64_t *entry, uint64_t value)
+{
+    entry_store(entry, value);
+    if (ex_running() && (value & ENTRY_PRESENT))
+        check_made(space == &kernel_space);
+}
+
 static uint64_t entry_bits(unsigned rights)
 {
     return ENTRY_PRESENT | (rights & MACHINE_WRITE ? ENTRY_WRITE : 0);
@@ -285,7 +319,7 @@ static uint64_t *entry_of(struct machine_space *space, uint64_t va, bool create)
         if (!create)
             return NULL;
         upper = ENTRY(take_table(), ENTRY_PRESENT | ENTRY_WRITE);
-        entry_store(directory, upper);
+        entry_make(space, directory, upper);
     }
     return &hardware_table[ENTRY_NUMBER(upper)][hardware_page(va) % TABLE_PAGES];
 }
@@ -300,8 +334,15 @@ struct machine_frame *machine_map(struct machine_space *space, uint64_t va, stru
     if (!entry)
         return NULL;
     old = entry_load(entry);
-    entry_store(entry, frame ? ENTRY(frame->number, entry_bits(rights)) : 0);
+    entry_make(space, entry, frame ? ENTRY(frame->number, entry_bits(rights)) : 0);
     return frame_of(old);
+}
+
+bool machine_map_breaks(struct machine_space *space, uint64_t va, struct machine_frame *frame, unsigned rights)
+{
+    uint64_t *entry = entry_of(space, va, false);
+
+    return entry && hardware_arch_needs_break(entry_load(entry), ENTRY(frame->number, entry_bits(rights)), false);
 }
 
 bool machine_protect(struct machine_space *space, uint64_t va, unsigned rights)
@@ -320,23 +361,25 @@ struct machine_frame *machine_map_huge(struct machine_space *space, uint64_t va,
     uint64_t *directory = directory_of(space, va), old = entry_load(directory);
 
     hardware_mapped(va);
-    entry_store(directory, frame ? ENTRY(frame->number, entry_bits(rights) | ENTRY_HUGE) : 0);
+    entry_make(space, directory, frame ? ENTRY(frame->number, entry_bits(rights) | ENTRY_HUGE) : 0);
     return frame_of(old);
 }
 
-/* The frames of a split huge page are the huge frame itself here: one frame under all its pages. */
-bool machine_split(struct machine_space *space, uint64_t va)
+bool machine_size_breaks(struct machine_space *space, uint64_t va)
 {
-    uint64_t *directory = directory_of(space, va), old = entry_load(directory);
-    unsigned table;
+    uint64_t old = entry_load(directory_of(space, va));
 
-    if (!(old & ENTRY_HUGE))
-        return false;
-    table = take_table();
+    return hardware_arch_needs_break(old, ENTRY_PRESENT | (old & ENTRY_HUGE ? 0 : ENTRY_HUGE), true);
+}
+
+/* The frames of a split huge page are the huge frame itself here: one frame under all its pages. */
+void machine_split(struct machine_space *space, uint64_t va, struct machine_frame *frame, unsigned rights)
+{
+    unsigned table = take_table();
+
     for (unsigned page = 0; page < TABLE_PAGES; page++)
-        entry_store(&hardware_table[table][page], old & ~(uint64_t)ENTRY_HUGE);
-    entry_store(directory, ENTRY(table, ENTRY_PRESENT | ENTRY_WRITE));
-    return true;
+        entry_store(&hardware_table[table][page], ENTRY(frame->number, entry_bits(rights)));
+    entry_make(space, directory_of(space, va), ENTRY(table, ENTRY_PRESENT | ENTRY_WRITE));
 }
 
 struct machine_frame *machine_merge(struct machine_space *space, uint64_t va, unsigned rights)
@@ -346,7 +389,7 @@ struct machine_frame *machine_merge(struct machine_space *space, uint64_t va, un
     if (!(upper & ENTRY_PRESENT) || (upper & ENTRY_HUGE))
         return NULL;
     first = entry_load(&hardware_table[ENTRY_NUMBER(upper)][0]);
-    entry_store(directory, ENTRY(ENTRY_NUMBER(first), entry_bits(rights) | ENTRY_HUGE));
+    entry_make(space, directory, ENTRY(ENTRY_NUMBER(first), entry_bits(rights) | ENTRY_HUGE));
     return table_frame[ENTRY_NUMBER(upper)];
 }
 

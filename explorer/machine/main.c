@@ -1,7 +1,7 @@
 /*
  * main.c - the program: the library's cases under the explorer's command line (--help says what it can do).
  * PROTOCOL=name in the environment chooses the protocol; NMI=1 has all requests delivered by NMI; UNTAGGED=1 is a machine
- * without ASIDs.
+ * without ASIDs; SVINVAL=1 and BBML2=1 are CPUs with these, where there are such.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -178,6 +178,9 @@ void ktlb_batch_add(struct ktlb_batch *batch, struct ktlb_op op);
  * => Whoever cleared the accessed bit since the entry was made has told a batch (with this function), and synced it before
  *    the exchange. A host that clears accessed bits and lets it go at that sets the bit in @old_pte here.
  * => Likewise, whoever removed or weakened the entry before: of that, this batch knows nothing and waits for no one.
+ * => On aarch64 not every entry may take the place of every other, and this comes too late to say so. Before the
+ *    exchange ask ktlb_arch_pte_needs_break() (ktlb/arch/arch.h); if true, exchange for an entry that is not valid,
+ *    sync the batch that was told of that, and only then store @new_pte. The other architectures answer false.
  * Where an entry that leads to a table goes or weakens, all below it is invalidated. A host that has added every entry
  * below, and whose other entries there are not present, can do with less: ktlb_batch_add() with one page and KTLB_TABLES.
  */

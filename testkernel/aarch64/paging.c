@@ -3,10 +3,6 @@
  *
  * The accessed flag is set from the start and the walker has leave to write none (TCR_EL1.HA, HD), so a plain store of
  * an entry by us can lose nothing. User pages are EL0's too; PAN stays off, and read-only is read-only for EL1.
- *
- * Some scenarios (remap, huge) put one valid entry in the place of another. The architecture wants an invalid one in
- * between, and that invalidated (DDI 0487, "break-before-make"); the emulator, whose TLBs hold whole entries one page
- * each, does without. On other machines these scenarios break that rule of the architecture, not one of ktlb's.
  */
 #include "arm.h"
 

@@ -4,8 +4,12 @@
  * Every edit is one store (or exchange) with release order of an entry. Table pages are frames like any other, so a
  * table that is freed too early is overwritten with poison, which no walker takes for an entry of use. Two CPUs that
  * need the same missing table settle it by compare-and-swap; all else is for the callers' own locks.
+ *
+ * No emulator minds an entry in the place of another that it contradicts (DDI 0487, "break-before-make"), so that is
+ * refused here, by what the library says of the two.
  */
 #include "kernel.h"
+#include "ktlb/arch/arch.h"
 
 #define TABLE_ENTRIES 512u
 #define LEVEL_PAGE 0u
@@ -87,11 +91,33 @@ static struct ktlb_u64 *entry_find(struct machine_space *space, uint64_t va, uns
 
 /* ---- pages ---- */
 
+static bool needs_break(uint64_t old, uint64_t pte, unsigned level)
+{
+    return ktlb_arch_pte_needs_break(old, pte, level_shift(level));
+}
+
+static uint64_t leaf(struct machine_space *space, struct machine_frame *frame, unsigned rights, unsigned level)
+{
+    return frame ? arch_pte_leaf(frame->number * PAGE_SIZE, rights, level, space->kernel) : 0;
+}
+
+/* Returns what was there. */
+static uint64_t replace(struct ktlb_u64 *entry, uint64_t va, uint64_t pte, unsigned level)
+{
+    uint64_t old = ktlb_rmw_exchange_acq_rel(entry, pte);
+
+    if (needs_break(old, pte, level))
+        kernel_panic("%lx: %lx is replaced by %lx, and nothing was broken before that was made", va, old, pte);
+    if (!old)
+        arch_pte_published();
+    return old;
+}
+
 static struct machine_frame *map(struct machine_space *space, uint64_t va, struct machine_frame *frame,
                                  unsigned rights, unsigned level)
 {
     struct ktlb_u64 *entry = entry_find(space, va, level, frame != NULL);
-    uint64_t pte = 0, old;
+    uint64_t old;
 
     if (!entry && frame)
         kernel_panic("%lx cannot be mapped: a huge page is in the way", va);
@@ -99,11 +125,7 @@ static struct machine_frame *map(struct machine_space *space, uint64_t va, struc
         return NULL;
     if (arch_pte_is_table(ktlb_load_relaxed(entry), level))
         kernel_panic("%lx cannot be mapped huge: a table is in the way", va);
-    if (frame)
-        pte = arch_pte_leaf(frame->number * PAGE_SIZE, rights, level, space->kernel);
-    old = ktlb_rmw_exchange_acq_rel(entry, pte);
-    if (!old)
-        arch_pte_published();
+    old = replace(entry, va, leaf(space, frame, rights, level), level);
     return old ? frame_at(arch_pte_address(old)) : NULL;
 }
 
@@ -119,6 +141,13 @@ struct machine_frame *machine_map_huge(struct machine_space *space, uint64_t va,
     return map(space, va, frame, rights, LEVEL_HUGE);
 }
 
+bool machine_map_breaks(struct machine_space *space, uint64_t va, struct machine_frame *frame, unsigned rights)
+{
+    struct ktlb_u64 *entry = entry_find(space, va, LEVEL_PAGE, false);
+
+    return entry && needs_break(ktlb_load_relaxed(entry), leaf(space, frame, rights, LEVEL_PAGE), LEVEL_PAGE);
+}
+
 bool machine_protect(struct machine_space *space, uint64_t va, unsigned rights)
 {
     struct ktlb_u64 *entry = entry_find(space, va, LEVEL_PAGE, false);
@@ -132,20 +161,29 @@ bool machine_protect(struct machine_space *space, uint64_t va, unsigned rights)
 
 /* ---- huge pages and tables ---- */
 
-bool machine_split(struct machine_space *space, uint64_t va)
+bool machine_size_breaks(struct machine_space *space, uint64_t va)
 {
     struct ktlb_u64 *entry = entry_find(space, va, LEVEL_HUGE, false);
     uint64_t pte = entry ? ktlb_load_relaxed(entry) : 0;
-    struct machine_frame *table;
+    bool split = arch_pte_is_table(pte, LEVEL_HUGE);
 
-    if (!pte || arch_pte_is_table(pte, LEVEL_HUGE))
-        return false;
-    table = table_new();
+    return needs_break(pte, split ? arch_pte_leaf(0, MACHINE_READ, LEVEL_HUGE, space->kernel) : arch_pte_table(0),
+                       LEVEL_HUGE);
+}
+
+void machine_split(struct machine_space *space, uint64_t va, struct machine_frame *frame, unsigned rights)
+{
+    struct ktlb_u64 *entry = entry_find(space, va, LEVEL_HUGE, true);
+    uint64_t pte = ktlb_load_relaxed(entry);
+    struct machine_frame *table = table_new();
+
+    if (pte && (arch_pte_is_table(pte, LEVEL_HUGE) || arch_pte_address(pte) != frame->number * PAGE_SIZE ||
+                arch_pte_rights(pte) != rights))
+        kernel_panic("%lx cannot be split: something else than that huge frame with these rights is there", va);
     for (unsigned i = 0; i < TABLE_ENTRIES; i++)
-        machine_frame_words(table)[i].value = arch_pte_leaf(arch_pte_address(pte) + i * PAGE_SIZE,
-                                                            arch_pte_rights(pte), LEVEL_PAGE, space->kernel);
-    ktlb_store_release(entry, arch_pte_table(table->number * PAGE_SIZE));
-    return true;
+        machine_frame_words(table)[i].value =
+            arch_pte_leaf((frame->number + i) * PAGE_SIZE, rights, LEVEL_PAGE, space->kernel);
+    replace(entry, va, arch_pte_table(table->number * PAGE_SIZE), LEVEL_HUGE);
 }
 
 struct machine_frame *machine_merge(struct machine_space *space, uint64_t va, unsigned rights)
@@ -159,7 +197,7 @@ struct machine_frame *machine_merge(struct machine_space *space, uint64_t va, un
     first = ktlb_load_relaxed(direct(arch_pte_address(pte)));
     if (!first || arch_pte_address(first) % HUGE_SIZE)
         kernel_panic("%lx cannot be merged: its pages are not those of a huge frame", va);
-    ktlb_store_release(entry, arch_pte_leaf(arch_pte_address(first), rights, LEVEL_HUGE, space->kernel));
+    replace(entry, va, arch_pte_leaf(arch_pte_address(first), rights, LEVEL_HUGE, space->kernel), LEVEL_HUGE);
     return frame_at(arch_pte_address(pte));
 }
 

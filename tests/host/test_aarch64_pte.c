@@ -158,6 +158,47 @@ static struct expectation of_page(uint64_t old_pte, uint64_t new_pte, unsigned s
     return e;
 }
 
+/* What one entry may leave in a TLB or a walk cache, as far as another of the same place would contradict it there. */
+struct held {
+    bool any, table, for_all, contiguous;
+    uint64_t leads_to, memory;
+};
+
+static struct held held_of(uint64_t pte, unsigned shift)
+{
+    enum use use = use_of(pte, shift);
+
+    if (use == SUBTABLE)
+        return (struct held){.any = true, .table = true, .leads_to = pte & (FRAME | SHARE)};
+    return (struct held){.any = use == PAGE, .for_all = !(pte & NOT_GLOBAL), .contiguous = pte & CONTIGUOUS,
+                         .leads_to = pte & FRAME, .memory = pte & (TYPE | SHARE)};
+}
+
+/* The manual's list: another size, another address, another memory type, global where it was one ASID's. */
+static bool contradict(uint64_t old_pte, uint64_t new_pte, unsigned shift, bool any_size)
+{
+    struct held a = held_of(old_pte, shift), b = held_of(new_pte, shift);
+
+    if (!a.any || !b.any || (!a.table && !(old_pte & ACCESSED)))
+        return false;
+    if (a.table != b.table || (a.contiguous != b.contiguous && a.leads_to == b.leads_to && a.memory == b.memory &&
+                               a.for_all >= b.for_all))
+        return !any_size;
+    return a.leads_to != b.leads_to || a.memory != b.memory || b.for_all > a.for_all;
+}
+
+static void compare_breaks(uint64_t old_pte, uint64_t new_pte, unsigned shift)
+{
+    for (unsigned any_size = 0; any_size < 2; any_size++) {
+        bool expected = contradict(old_pte, new_pte, shift, any_size);
+
+        ktlb_arch.any_size = any_size;
+        if (ktlb_arch_pte_needs_break(old_pte, new_pte, shift) != expected)
+            fail_msg("shift %u, any size %u: %llx -> %llx: to be broken is %d", shift, any_size,
+                     (unsigned long long)old_pte, (unsigned long long)new_pte, !expected);
+    }
+}
+
 static void compare(uint64_t old_pte, uint64_t new_pte, unsigned shift, struct rights old_can, struct rights new_can)
 {
     enum use was = use_of(old_pte, shift);
@@ -177,6 +218,7 @@ static void compare(uint64_t old_pte, uint64_t new_pte, unsigned shift, struct r
     if (duty && (!!(duty & KTLB_TABLES) != (was == SUBTABLE) ||
                  !!(duty & KTLB_GLOBAL) != (was == PAGE && !(old_pte & NOT_GLOBAL)) || !(duty & KTLB_PTE_RANGE)))
         fail_msg("shift %u: %llx -> %llx: %x", shift, (unsigned long long)old_pte, (unsigned long long)new_pte, duty);
+    compare_breaks(old_pte, new_pte, shift);
     if (ktlb_aarch64_pte_needs_break(old_pte, new_pte, shift, false) && !duty)
         fail_msg("shift %u: %llx -> %llx wants a break, and is not invalidated", shift, (unsigned long long)old_pte,
                  (unsigned long long)new_pte);

@@ -62,6 +62,9 @@ struct ktlb_arch {
     /* Where a fault finds the access allowed by now, the host's handler calls ktlb_aarch64_drop_here() before it
      * returns. */
     bool fault_drops;
+    /* A block may take the place of a table of the same pages, and the reverse, in one store (ID_AA64MMFR2_EL1.BBM is 2
+     * on every CPU), and the host answers a TLB conflict abort by invalidating everything and trying again. */
+    bool any_size;
     /* An erratum of broadcasts: the first DSB does not wait for accesses through the dropped entries, so one more TLBI
      * and DSB follow (Cortex-A76 1286807, A55 2441007, A510 2441009, Falkor 1009, the family of 4118414). */
     bool repeat;

@@ -14,23 +14,7 @@
 #ifndef KTLB_ARCH_AARCH64_PTE_H
 #define KTLB_ARCH_AARCH64_PTE_H
 
-#include "../op.h"
-
-#define KTLB_AARCH64_PTE_VALID (UINT64_C(1) << 0)
-#define KTLB_AARCH64_PTE_TABLE (UINT64_C(1) << 1) /* above the last level; at the last: in any valid entry */
-#define KTLB_AARCH64_PTE_USER (UINT64_C(1) << 6)  /* AP[1] */
-#define KTLB_AARCH64_PTE_READ_ONLY (UINT64_C(1) << 7) /* AP[2] */
-#define KTLB_AARCH64_PTE_SHARE (UINT64_C(3) << 8)     /* SH; with FEAT_LPA2 of the address */
-#define KTLB_AARCH64_PTE_ACCESSED (UINT64_C(1) << 10)
-#define KTLB_AARCH64_PTE_NOT_GLOBAL (UINT64_C(1) << 11)
-#define KTLB_AARCH64_PTE_ADDRESS UINT64_C(0x0003fffffffff000)
-#define KTLB_AARCH64_PTE_DBM (UINT64_C(1) << 51) /* hardware clears READ_ONLY at the first store */
-#define KTLB_AARCH64_PTE_CONTIGUOUS (UINT64_C(1) << 52)
-#define KTLB_AARCH64_PTE_PXN (UINT64_C(1) << 53)
-#define KTLB_AARCH64_PTE_UXN (UINT64_C(1) << 54)
-#define KTLB_AARCH64_PTE_SOFTWARE (UINT64_C(15) << 55)
-#define KTLB_AARCH64_PTE_MEMORY (UINT64_C(7) << 2 | KTLB_AARCH64_PTE_SHARE) /* AttrIndx, SH */
-#define KTLB_AARCH64_TABLE_LIMITS (UINT64_C(31) << 59) /* NSTable, APTable, UXNTable, PXNTable */
+#include "aarch64_descriptor.h"
 
 /* Of a page or block, what has no order: memory type, address, guard and hardware attributes, size by contiguity, and
  * whether it is global: what is cached under one tag only would later be taken for known to all. Any change counts. */
@@ -38,30 +22,6 @@
     ~(KTLB_AARCH64_PTE_VALID | KTLB_AARCH64_PTE_TABLE | KTLB_AARCH64_PTE_USER |                    \
       KTLB_AARCH64_PTE_READ_ONLY | KTLB_AARCH64_PTE_ACCESSED | KTLB_AARCH64_PTE_DBM |              \
       KTLB_AARCH64_PTE_PXN | KTLB_AARCH64_PTE_UXN | KTLB_AARCH64_PTE_SOFTWARE)
-
-KTLB_INLINE bool ktlb_aarch64_pte_is_table(uint64_t pte, unsigned shift)
-{
-    return shift > KTLB_PAGE_SHIFT && (pte & KTLB_AARCH64_PTE_VALID) && (pte & KTLB_AARCH64_PTE_TABLE);
-}
-
-/* A page or a block, which may be accessed or not. In the last level an entry that is no table either is not valid. */
-KTLB_INLINE bool ktlb_aarch64_pte_is_leaf(uint64_t pte, unsigned shift)
-{
-    bool table_bit = pte & KTLB_AARCH64_PTE_TABLE;
-
-    return (pte & KTLB_AARCH64_PTE_VALID) && table_bit == (shift == KTLB_PAGE_SHIFT);
-}
-
-/* By a store, or by the hardware at the first one. */
-KTLB_INLINE bool ktlb_aarch64_pte_writes(uint64_t pte)
-{
-    return !(pte & KTLB_AARCH64_PTE_READ_ONLY) || (pte & KTLB_AARCH64_PTE_DBM);
-}
-
-KTLB_INLINE bool ktlb_aarch64_pte_executes(uint64_t pte)
-{
-    return (pte & (KTLB_AARCH64_PTE_PXN | KTLB_AARCH64_PTE_UXN)) != (KTLB_AARCH64_PTE_PXN | KTLB_AARCH64_PTE_UXN);
-}
 
 /* A table died, or grants something else to all below it. Entries of any size were filled through it. */
 KTLB_INLINE unsigned ktlb_aarch64_table_obliges(uint64_t old_pte, uint64_t new_pte, unsigned shift)
@@ -138,29 +98,10 @@ KTLB_INLINE unsigned ktlb_arch_pte_obliges(uint64_t old_pte, uint64_t new_pte, u
     return 0;
 }
 
-/*
- * Whether @new_pte may not simply be stored over @old_pte: the architecture wants the old entry gone and invalidated on
- * all CPUs first (break before make), or two entries that contradict each other may be cached at once: a conflict
- * abort, lost coherence, or neither's rights. Ask before the store; after it, it is too late.
- * @any_size: the CPUs can change between a block and a table of the same pages, and contiguity, without (FEAT_BBM level
- * 2). When in doubt, true: a new address of a page that nobody can write, with the same contents, would be allowed.
- */
-KTLB_INLINE bool ktlb_aarch64_pte_needs_break(uint64_t old_pte, uint64_t new_pte, unsigned shift, bool any_size)
+/* Whether the host has to break before it makes: see ktlb_aarch64_pte_needs_break(). */
+KTLB_INLINE bool ktlb_arch_pte_needs_break(uint64_t old_pte, uint64_t new_pte, unsigned shift)
 {
-    uint64_t changed = old_pte ^ new_pte;
-    bool old_table = ktlb_aarch64_pte_is_table(old_pte, shift), new_table = ktlb_aarch64_pte_is_table(new_pte, shift);
-    bool old_leaf = ktlb_aarch64_pte_is_leaf(old_pte, shift) && (old_pte & KTLB_AARCH64_PTE_ACCESSED);
-
-    if (!(old_table || old_leaf) || !(new_table || ktlb_aarch64_pte_is_leaf(new_pte, shift)))
-        return false;
-    if (old_table != new_table)
-        return !any_size;
-    if (old_table)
-        return changed & (KTLB_AARCH64_PTE_ADDRESS | KTLB_AARCH64_PTE_SHARE);
-    if ((changed & (KTLB_AARCH64_PTE_ADDRESS | KTLB_AARCH64_PTE_MEMORY)) ||
-        (old_pte & ~new_pte & KTLB_AARCH64_PTE_NOT_GLOBAL)) /* the entry of one tag and the global one overlap */
-        return true;
-    return (changed & KTLB_AARCH64_PTE_CONTIGUOUS) && !any_size;
+    return ktlb_aarch64_pte_needs_break(old_pte, new_pte, shift, ktlb_arch.any_size);
 }
 
 #endif

@@ -116,4 +116,14 @@ KTLB_INLINE unsigned ktlb_arch_pte_obliges(uint64_t old_pte, uint64_t new_pte, u
     return 0;
 }
 
+/* A live entry may be replaced by any other: until the fence a hart goes by either, whatever their sizes (privileged
+ * specification, "Supervisor Memory-Management Fence Instruction"). Elsewhere it may not: see aarch64. */
+KTLB_INLINE bool ktlb_arch_pte_needs_break(uint64_t old_pte, uint64_t new_pte, unsigned shift)
+{
+    (void)old_pte;
+    (void)new_pte;
+    (void)shift;
+    return false;
+}
+
 #endif

@@ -92,4 +92,14 @@ KTLB_INLINE unsigned ktlb_arch_pte_obliges(uint64_t old_pte, uint64_t new_pte, u
     return duty;
 }
 
+/* A live entry may be replaced by any other: what is cached of the two is used in turn, one or the other, until the
+ * invalidation (SDM, "Details of TLB use", where the two differ in size as well). Elsewhere it may not: see aarch64. */
+KTLB_INLINE bool ktlb_arch_pte_needs_break(uint64_t old_pte, uint64_t new_pte, unsigned shift)
+{
+    (void)old_pte;
+    (void)new_pte;
+    (void)shift;
+    return false;
+}
+
 #endif
