@@ -251,10 +251,12 @@ KTLB_INLINE unsigned ktlb_apic_send_groups(const struct ktlb_apic *apic, unsigne
     struct ktlb_cpuset rest = *targets;
     unsigned writes = 0;
 
-    KTLB_CPUSET_EACH(cpu, &rest) {
+    KTLB_CPUSET_EACH(cpu, targets) {
         uint32_t destination = 0;
         unsigned at = cpu;
 
+        if (!ktlb_cpuset_has(&rest, cpu))
+            continue; /* sent to with another of its group */
         do { /* once around the ring */
             if (ktlb_cpuset_has(&rest, at))
                 destination |= ktlb_apic_destination(apic, at);
