@@ -47,7 +47,7 @@ uint64_t machine_random(void)
 
 unsigned machine_cpu(void)
 {
-    return arch_cpu()->number;
+    return arch_cpu_number();
 }
 
 uint64_t machine_clock(void)
@@ -419,12 +419,7 @@ bool cpus_sends_agree(void)
     return false;
 }
 
-/* ---- the port: what ktlb asks of its host ---- */
-
-unsigned ktlb_port_cpu(void)
-{
-    return arch_cpu()->number;
-}
+/* ---- the port: what ktlb asks of its host; see also port.h and hang.c ---- */
 
 void cpus_interrupt(const struct ktlb_cpuset *targets)
 {
@@ -444,14 +439,4 @@ void ktlb_port_ipi(const struct ktlb_cpuset *targets)
         faults_send(targets);
     else
         cpus_interrupt(targets);
-}
-
-ktlb_irq ktlb_port_irq_save(void)
-{
-    return arch_irq_save();
-}
-
-void ktlb_port_irq_restore(ktlb_irq state)
-{
-    arch_irq_restore(state);
 }

@@ -20,7 +20,7 @@
 
 /* A CPU. Its first lines are its own; what others write is on the last. */
 struct cpu {
-    KTLB_ALIGNED(KTLB_CACHE_LINE) struct cpu *self; /* first: some machines find it through a register that points here */
+    KTLB_ALIGNED(KTLB_CACHE_LINE) struct cpu *self; /* these two as in struct cpu_head */
     unsigned number;
     uint64_t hardware;          /* the machine's own name for this CPU */
     struct machine_space *space;
@@ -45,6 +45,10 @@ struct cpu {
     struct ktlb_u32 caught; /* this CPU has stopped, and where is told in at */
     struct context at;
 };
+
+KTLB_STATIC_ASSERT(offsetof(struct cpu, self) == offsetof(struct cpu_head, self) &&
+                       offsetof(struct cpu, number) == offsetof(struct cpu_head, number),
+                   "struct cpu begins as struct cpu_head says");
 
 extern struct cpu cpus[KTLB_CPUS_MAX];
 extern unsigned cpus_count;

@@ -26,7 +26,6 @@ enum x86_vector {
 #define CR4_PGE (UINT64_C(1) << 7)
 #define CR4_PCIDE (UINT64_C(1) << 17)
 #define CR3_KEEP (UINT64_C(1) << 63)
-#define RFLAGS_IF (UINT64_C(1) << 9)
 
 struct x86_cpuid {
     uint32_t eax, ebx, ecx, edx;
