@@ -16,12 +16,13 @@
 
 #include "x86_64.h"
 
-/* How the controllers run and how CPUs are named to them. The host has chosen, and put every CPU's in that mode. */
+/* How the controllers run and how CPUs are named to them. The host has chosen, and put every CPU's in that mode. Bit 0:
+ * by logical destinations; bit 1: by MSR. */
 enum ktlb_apic_mode {
-    KTLB_XAPIC,            /* memory-mapped, one CPU at a time */
-    KTLB_XAPIC_FLAT,       /* memory-mapped, at most 8 CPUs, any of them at a time: see ktlb_apic_join() */
-    KTLB_X2APIC,           /* by MSR, one CPU at a time */
-    KTLB_X2APIC_CLUSTER,   /* by MSR, any of the 16 CPUs of a cluster at a time */
+    KTLB_XAPIC = 0,          /* memory-mapped, one CPU at a time */
+    KTLB_XAPIC_FLAT = 1,     /* memory-mapped, at most 8 CPUs, any of them at a time: see ktlb_apic_join() */
+    KTLB_X2APIC = 2,         /* by MSR, one CPU at a time */
+    KTLB_X2APIC_CLUSTER = 3, /* by MSR, any of the 16 CPUs of a cluster at a time */
 };
 
 /* What is sent: a vector, 16 to 255, or this. */
@@ -81,12 +82,12 @@ struct ktlb_apic {
 
 KTLB_INLINE bool ktlb_apic_is_x2(const struct ktlb_apic *apic)
 {
-    return apic->mode == KTLB_X2APIC || apic->mode == KTLB_X2APIC_CLUSTER;
+    return apic->mode & 2;
 }
 
 KTLB_INLINE bool ktlb_apic_is_logical(const struct ktlb_apic *apic)
 {
-    return apic->mode == KTLB_XAPIC_FLAT || apic->mode == KTLB_X2APIC_CLUSTER;
+    return apic->mode & 1;
 }
 
 KTLB_INLINE void ktlb_apic_count(struct ktlb_u64 *counter, uint64_t amount)
@@ -102,7 +103,7 @@ KTLB_INLINE void ktlb_apic_wait(const struct ktlb_apic *apic, unsigned self)
     struct ktlb_apic_counters *counters = &apic->counters[self];
     uint32_t spins = 0;
 
-    while (ktlb_x86_mmio_read(apic->registers + KTLB_APIC_COMMAND / 4) & KTLB_APIC_SENDING) {
+    while (KTLB_UNLIKELY(ktlb_x86_mmio_read(apic->registers + KTLB_APIC_COMMAND / 4) & KTLB_APIC_SENDING)) {
         ktlb_x86_pause();
         ktlb_apic_count(&counters->busy, 1);
         if (++spins == KTLB_STALL_SPINS) {
@@ -236,7 +237,7 @@ KTLB_INLINE bool ktlb_apic_all_others(const struct ktlb_apic *apic, unsigned sel
     for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++) {
         uint64_t others = ktlb_load_relaxed(&apic->everyone->word[i]);
 
-        if (i == self / 64)
+        if (KTLB_CPUSET_WORDS == 1 || i == self / 64)
             others &= ~(UINT64_C(1) << (self % 64));
         if (others != targets->word[i])
             return false;
@@ -269,6 +270,19 @@ KTLB_INLINE unsigned ktlb_apic_send_groups(const struct ktlb_apic *apic, unsigne
     return writes;
 }
 
+/* A write for every target, where the mode is not logical: each answers to its number. Returns how many. */
+KTLB_INLINE unsigned ktlb_apic_send_singly(const struct ktlb_apic *apic, unsigned self,
+                                           const struct ktlb_cpuset *targets, uint32_t command)
+{
+    unsigned writes = 0;
+
+    KTLB_CPUSET_EACH(cpu, targets) {
+        ktlb_apic_command(apic, self, apic->cpu[cpu].id, command);
+        writes++;
+    }
+    return writes;
+}
+
 /*
  * Interrupt every CPU of *@targets: @what is a vector or KTLB_APIC_NMI. Stores made before are visible to them when the
  * interrupt arrives. An empty set is no write. @self is interrupted if it is in the set.
@@ -280,30 +294,33 @@ KTLB_INLINE void ktlb_apic_send(const struct ktlb_apic *apic, unsigned self, con
                                 uint32_t what)
 {
     struct ktlb_apic_counters *counters = &apic->counters[self];
+    struct ktlb_cpuset set = *targets; /* of which the fence forgets nothing */
+    bool shorthand;
     unsigned writes = 1;
 
 #if KTLB_ASSERTIONS
-    if (KTLB_UNLIKELY(self >= apic->cpus || ktlb_cpuset_next(targets, apic->cpus) < KTLB_CPUS_MAX))
+    if (KTLB_UNLIKELY(self >= apic->cpus || ktlb_cpuset_next(&set, apic->cpus) < KTLB_CPUS_MAX))
         KTLB_PANIC("ktlb: an interrupt is sent by and to CPUs of the table");
     if (KTLB_UNLIKELY(what != KTLB_APIC_NMI && (what < 16 || what > 255)))
         KTLB_PANIC("ktlb: what is sent is a vector from 16 to 255 or KTLB_APIC_NMI");
 #endif
-    if (ktlb_cpuset_empty(targets))
+    if (KTLB_UNLIKELY(ktlb_cpuset_empty(&set)))
         return;
+    shorthand = ktlb_apic_all_others(apic, self, &set);
     ktlb_apic_fence(apic);
-    if (ktlb_apic_all_others(apic, self, targets)) {
+    if (shorthand) {
         ktlb_apic_command(apic, self, 0, what | KTLB_APIC_ALL_OTHERS);
         ktlb_apic_count(&counters->shorthand, 1);
     } else if (ktlb_apic_is_logical(apic)) {
-        writes = ktlb_apic_send_groups(apic, self, targets, what | KTLB_APIC_LOGICAL);
+        writes = ktlb_apic_send_groups(apic, self, &set, what | KTLB_APIC_LOGICAL);
         ktlb_apic_count(&counters->multicast, writes);
     } else {
-        writes = ktlb_apic_send_groups(apic, self, targets, what);
+        writes = ktlb_apic_send_singly(apic, self, &set, what);
         ktlb_apic_count(&counters->single, writes);
     }
     if (what == KTLB_APIC_NMI)
         ktlb_apic_count(&counters->nmis, writes);
-    ktlb_apic_count(&counters->targets, ktlb_cpuset_count(targets));
+    ktlb_apic_count(&counters->targets, ktlb_cpuset_count(&set));
 }
 
 #endif
