@@ -96,14 +96,18 @@ KTLB_INLINE void ktlb_apic_count(struct ktlb_u64 *counter, uint64_t amount)
         ktlb_store_relaxed(counter, ktlb_load_relaxed(counter) + amount);
 }
 
-/* Ended by the controller, in bus time, whatever the targets do; until then, reports. A command written too early would
- * replace the one that waits. */
-KTLB_INLINE void ktlb_apic_wait(const struct ktlb_apic *apic, unsigned self)
+KTLB_INLINE bool ktlb_apic_sending(const struct ktlb_apic *apic)
+{
+    return ktlb_x86_mmio_read(apic->registers + KTLB_APIC_COMMAND / 4) & KTLB_APIC_SENDING;
+}
+
+/* Ended by the controller, in bus time, whatever the targets do; until then, reports. */
+KTLB_OUTLINE void ktlb_apic_wait_sent(const struct ktlb_apic *apic, unsigned self)
 {
     struct ktlb_apic_counters *counters = &apic->counters[self];
     uint32_t spins = 0;
 
-    while (KTLB_UNLIKELY(ktlb_x86_mmio_read(apic->registers + KTLB_APIC_COMMAND / 4) & KTLB_APIC_SENDING)) {
+    do {
         ktlb_x86_pause();
         ktlb_apic_count(&counters->busy, 1);
         if (++spins == KTLB_STALL_SPINS) {
@@ -112,7 +116,7 @@ KTLB_INLINE void ktlb_apic_wait(const struct ktlb_apic *apic, unsigned self)
             if (apic->stuck)
                 apic->stuck(self);
         }
-    }
+    } while (ktlb_apic_sending(apic));
 }
 
 /* Earlier stores become visible to whoever is interrupted by a command after this. */
@@ -124,20 +128,28 @@ KTLB_INLINE void ktlb_apic_fence(const struct ktlb_apic *apic)
         ktlb_x86_fence_xapic();
 }
 
+/* @x2: ktlb_apic_is_x2(@apic). Who sends in a loop has asked before. */
+KTLB_INLINE void ktlb_apic_write(const struct ktlb_apic *apic, bool x2, unsigned self, uint32_t destination,
+                                 uint32_t command)
+{
+    command |= KTLB_APIC_ASSERT;
+    if (x2) {
+        ktlb_x86_wrmsr(KTLB_X2APIC_COMMAND, (uint64_t)destination << 32 | command);
+        return;
+    }
+    if (KTLB_UNLIKELY(ktlb_apic_sending(apic))) /* a command written now would replace the one that waits */
+        ktlb_apic_wait_sent(apic, self);
+    ktlb_x86_mmio_write(apic->registers + KTLB_APIC_COMMAND_HIGH / 4, destination << 24);
+    ktlb_x86_mmio_write(apic->registers + KTLB_APIC_COMMAND / 4, command);
+}
+
 /*
  * Give one command, of any kind (to start a CPU, for instance); it is not counted.
  * => On CPU @self, after ktlb_apic_fence(). Context: as ktlb_apic_send().
  */
 KTLB_INLINE void ktlb_apic_command(const struct ktlb_apic *apic, unsigned self, uint32_t destination, uint32_t command)
 {
-    command |= KTLB_APIC_ASSERT;
-    if (ktlb_apic_is_x2(apic)) {
-        ktlb_x86_wrmsr(KTLB_X2APIC_COMMAND, (uint64_t)destination << 32 | command);
-        return;
-    }
-    ktlb_apic_wait(apic, self);
-    ktlb_x86_mmio_write(apic->registers + KTLB_APIC_COMMAND_HIGH / 4, destination << 24);
-    ktlb_x86_mmio_write(apic->registers + KTLB_APIC_COMMAND / 4, command);
+    ktlb_apic_write(apic, ktlb_apic_is_x2(apic), self, destination, command);
 }
 
 /* ---- set-up ---- */
@@ -246,13 +258,13 @@ KTLB_INLINE bool ktlb_apic_all_others(const struct ktlb_apic *apic, unsigned sel
 }
 
 /* A write for every group that has a target. Returns how many. */
-KTLB_INLINE unsigned ktlb_apic_send_groups(const struct ktlb_apic *apic, unsigned self,
-                                           const struct ktlb_cpuset *targets, uint32_t command)
+KTLB_OUTLINE unsigned ktlb_apic_send_groups(const struct ktlb_apic *apic, unsigned self, struct ktlb_cpuset targets,
+                                            uint32_t command)
 {
-    struct ktlb_cpuset rest = *targets;
+    struct ktlb_cpuset rest = targets;
     unsigned writes = 0;
 
-    KTLB_CPUSET_EACH(cpu, targets) {
+    KTLB_CPUSET_EACH(cpu, &targets) {
         uint32_t destination = 0;
         unsigned at = cpu;
 
@@ -271,16 +283,43 @@ KTLB_INLINE unsigned ktlb_apic_send_groups(const struct ktlb_apic *apic, unsigne
 }
 
 /* A write for every target, where the mode is not logical: each answers to its number. Returns how many. */
-KTLB_INLINE unsigned ktlb_apic_send_singly(const struct ktlb_apic *apic, unsigned self,
+KTLB_INLINE unsigned ktlb_apic_send_singly(const struct ktlb_apic *apic, bool x2, unsigned self,
                                            const struct ktlb_cpuset *targets, uint32_t command)
 {
     unsigned writes = 0;
 
     KTLB_CPUSET_EACH(cpu, targets) {
-        ktlb_apic_command(apic, self, apic->cpu[cpu].id, command);
+        ktlb_apic_write(apic, x2, self, apic->cpu[cpu].id, command);
         writes++;
     }
     return writes;
+}
+
+/* ktlb_apic_send() to a set that is not empty, in modes by MSR or in the others. */
+KTLB_INLINE void ktlb_apic_send_by(const struct ktlb_apic *apic, bool x2, unsigned self,
+                                   const struct ktlb_cpuset *targets, uint32_t what)
+{
+    struct ktlb_apic_counters *counters = &apic->counters[self];
+    bool shorthand = ktlb_apic_all_others(apic, self, targets);
+    unsigned writes = 1;
+
+    if (x2)
+        ktlb_x86_fence_x2apic();
+    else
+        ktlb_x86_fence_xapic();
+    if (shorthand) {
+        ktlb_apic_write(apic, x2, self, 0, what | KTLB_APIC_ALL_OTHERS);
+        ktlb_apic_count(&counters->shorthand, 1);
+    } else if (ktlb_apic_is_logical(apic)) {
+        writes = ktlb_apic_send_groups(apic, self, *targets, what | KTLB_APIC_LOGICAL);
+        ktlb_apic_count(&counters->multicast, writes);
+    } else {
+        writes = ktlb_apic_send_singly(apic, x2, self, targets, what);
+        ktlb_apic_count(&counters->single, writes);
+    }
+    if (what == KTLB_APIC_NMI)
+        ktlb_apic_count(&counters->nmis, writes);
+    ktlb_apic_count(&counters->targets, ktlb_cpuset_count(targets));
 }
 
 /*
@@ -293,10 +332,7 @@ KTLB_INLINE unsigned ktlb_apic_send_singly(const struct ktlb_apic *apic, unsigne
 KTLB_INLINE void ktlb_apic_send(const struct ktlb_apic *apic, unsigned self, const struct ktlb_cpuset *targets,
                                 uint32_t what)
 {
-    struct ktlb_apic_counters *counters = &apic->counters[self];
-    struct ktlb_cpuset set = *targets; /* of which the fence forgets nothing */
-    bool shorthand;
-    unsigned writes = 1;
+    struct ktlb_cpuset set = *targets; /* no fence makes the compiler read this again */
 
 #if KTLB_ASSERTIONS
     if (KTLB_UNLIKELY(self >= apic->cpus || ktlb_cpuset_next(&set, apic->cpus) < KTLB_CPUS_MAX))
@@ -306,21 +342,10 @@ KTLB_INLINE void ktlb_apic_send(const struct ktlb_apic *apic, unsigned self, con
 #endif
     if (KTLB_UNLIKELY(ktlb_cpuset_empty(&set)))
         return;
-    shorthand = ktlb_apic_all_others(apic, self, &set);
-    ktlb_apic_fence(apic);
-    if (shorthand) {
-        ktlb_apic_command(apic, self, 0, what | KTLB_APIC_ALL_OTHERS);
-        ktlb_apic_count(&counters->shorthand, 1);
-    } else if (ktlb_apic_is_logical(apic)) {
-        writes = ktlb_apic_send_groups(apic, self, &set, what | KTLB_APIC_LOGICAL);
-        ktlb_apic_count(&counters->multicast, writes);
-    } else {
-        writes = ktlb_apic_send_singly(apic, self, &set, what);
-        ktlb_apic_count(&counters->single, writes);
-    }
-    if (what == KTLB_APIC_NMI)
-        ktlb_apic_count(&counters->nmis, writes);
-    ktlb_apic_count(&counters->targets, ktlb_cpuset_count(&set));
+    if (ktlb_apic_is_x2(apic))
+        ktlb_apic_send_by(apic, true, self, &set, what);
+    else
+        ktlb_apic_send_by(apic, false, self, &set, what);
 }
 
 #endif
