@@ -19,6 +19,10 @@
 #define SEEDED_TICK_NS 4000u
 #define FAULT_TICK_NS 400000u /* the mean of what is between ticks of a busy CPU when things are to go wrong at them */
 
+KTLB_STATIC_ASSERT(offsetof(struct cpu, self) == offsetof(struct cpu_head, self) &&
+                       offsetof(struct cpu, number) == offsetof(struct cpu_head, number),
+                   "struct cpu begins as struct cpu_head says");
+
 const char cpu_idle_text[] = "idle";
 struct cpu cpus[KTLB_CPUS_MAX];
 unsigned cpus_count;

@@ -46,10 +46,6 @@ struct cpu {
     struct context at;
 };
 
-KTLB_STATIC_ASSERT(offsetof(struct cpu, self) == offsetof(struct cpu_head, self) &&
-                       offsetof(struct cpu, number) == offsetof(struct cpu_head, number),
-                   "struct cpu begins as struct cpu_head says");
-
 extern struct cpu cpus[KTLB_CPUS_MAX];
 extern unsigned cpus_count;
 
