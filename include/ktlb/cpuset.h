@@ -107,9 +107,9 @@ KTLB_INLINE bool ktlb_cpuset_walk_next(struct ktlb_cpuset_walk *walk, unsigned *
 }
 
 /*
- * Every member of *@set in rising order. The member at hand may be removed in the body; who is removed or added ahead of it
- * may still come, or not. Two loops, of which the outer turns once: what the walk needs is declared in one and @cpu in the
- * other, and a break leaves both.
+ * Every member of *@set in rising order. The member at hand may be removed in the body; who is removed or added ahead
+ * of it may still come, or not. Two loops, of which the outer turns once: what the walk needs is declared in one and
+ * @cpu in the other, and a break leaves both.
  */
 #define KTLB_CPUSET_EACH(cpu, set)                                                                 \
     for (struct ktlb_cpuset_walk cpu##_walk = ktlb_cpuset_walk_begin(set); !cpu##_walk.ended; cpu##_walk.ended = true) \

@@ -3,9 +3,9 @@
  *
  * None of them may sleep, take a lock that is held around a call into the library, or call back into it.
  *
- * A host whose compiler should see into them names a header in KTLB_PORT_HEADER. It defines as static inline whichever of
- * the five it likes; the linker finds the others. It may use what is in cpuset.h, and ktlb_irq. Which CPU this is and
- * whether it is masked are one to four instructions on most machines, fewer than a call and what surrounds it, and
+ * A host whose compiler should see into them names a header in KTLB_PORT_HEADER. It defines as static inline whichever
+ * of the five it likes; the linker finds the others. It may use what is in cpuset.h, and ktlb_irq. Which CPU this is
+ * and whether it is masked are one to four instructions on most machines, fewer than a call and what surrounds it, and
  * each shootdown asks a dozen times.
  */
 #ifndef KTLB_PORT_H

@@ -1,8 +1,8 @@
 /*
  * port.h - those of ktlb's port functions that are a few instructions here, inline (KTLB_PORT_HEADER).
  *
- * They are the architecture's, as is what the kernel itself asks as often: KERNEL_INLINE_HEADER, which is inline.h of its
- * folder, defines what is declared here.
+ * They are the architecture's, as is what the kernel itself asks as often: KERNEL_INLINE_HEADER, which is inline.h of
+ * its folder, defines what is declared here.
  */
 #ifndef TESTKERNEL_PORT_H
 #define TESTKERNEL_PORT_H

@@ -199,8 +199,8 @@ trapped:
     add $16, %rsp
     iretq
 
-/* ktlb's interrupt is what a shootdown waits for: only what C may change is saved, and nobody looks at it. With the five
- * words of the interrupt, nine leave the stack aligned to 16. The end is told first: what is asked from then on
+/* ktlb's interrupt is what a shootdown waits for: only what C may change is saved, and nobody looks at it. With the
+ * five words of the interrupt, nine leave the stack aligned to 16. The end is told first: what is asked from then on
  * interrupts again. */
 ktlb_entry:
     cld

@@ -2,8 +2,8 @@
  * traps.c - exceptions, interrupts and NMIs, from the stubs to common code.
  *
  * Everything runs in ring 0 on the stack of whoever was interrupted, except NMIs and double faults: they arrive
- * anywhere, also where the stack is not to be trusted, and have stacks of their own. ktlb's interrupt is not seen here: its
- * stub saves less, and calls ktlb_ipi() itself.
+ * anywhere, also where the stack is not to be trusted, and have stacks of their own. ktlb's interrupt is not seen here:
+ * its stub saves less, and calls ktlb_ipi() itself.
  */
 #include "x86.h"
 

@@ -95,7 +95,7 @@ static void a_break_ends_it(void **state)
             if (cpu >= last)
                 break;
         }
-        assert_int_equal(count, last + 1 < CPUS ? (last + 1) / 2 + 1 : CPUS / 2); /* 0, 2 … to the first not below last */
+        assert_int_equal(count, last + 1 < CPUS ? (last + 1) / 2 + 1 : CPUS / 2); /* 0, 2 … to the first from last on */
     }
 }
 
