@@ -38,6 +38,7 @@ KERNEL_OBJECTS = $(KERNEL_SOURCES:%.c=$(KERNEL_DIR)/%.o) $(KERNEL_WORK_ASSEMBLY:
 KERNEL_CFLAGS = -std=c11 -O2 -g -ffreestanding -fno-pic -fno-pie -fno-stack-protector -fno-omit-frame-pointer \
     -fno-asynchronous-unwind-tables -Wall -Wextra -Wconversion -Werror -I. -Iinclude -Isource \
     -DKTLB_CONFIG_HEADER='"testkernel/common/config.h"' -DKTLB_CPUS_MAX=$(CPUS_MAX) \
+    -DKTLB_PORT_HEADER='"testkernel/common/port.h"' -DKERNEL_INLINE_HEADER='"testkernel/$(ARCH)/inline.h"' \
     $(KERNEL_ARCH_CFLAGS) $(KERNEL_EXTRA)
 
 .PHONY: testkernel iso

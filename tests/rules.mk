@@ -1,6 +1,6 @@
 # Tests on the host: the library under cmocka with a recorded machine, and the option matrix.
 
-HOST_TESTS := op batch cpu protocol mailbox scoreboard doorbell broadcast hardware misuse x86_64 x86_64_invlpgb pte ring stats event apic guest
+HOST_TESTS := op cpuset batch cpu protocol mailbox scoreboard doorbell broadcast hardware misuse x86_64 x86_64_invlpgb pte ring stats event apic guest
 # Without the ring a CPU that is behind takes other ways: all of what steps through them runs both ways.
 HOST_TEST_PROGRAMS := $(HOST_TESTS:%=$(BUILD)/tests/test_%) \
 	$(patsubst %,$(BUILD)/tests/test_%-no-ring,batch cpu protocol mailbox scoreboard doorbell broadcast)
@@ -8,6 +8,8 @@ HOST_TEST_FLAGS := -std=c11 -g -O1 -Wall -Wextra -Werror -fsanitize=address,unde
 	-I. -Iinclude -Isource -Itests/host -DKTLB_CONFIG_HEADER='"fake_config.h"' \
 	-DKTLB_X86_64_INSTRUCTIONS_HEADER='"fake_instructions.h"' -MMD -MP
 
+# Some words, the last of them not full.
+$(BUILD)/tests/test_cpuset: HOST_TEST_FLAGS += -DKTLB_CPUS_MAX=200
 # As many CPUs as an xAPIC can name.
 $(BUILD)/tests/test_apic: HOST_TEST_FLAGS += -DKTLB_CPUS_MAX=255
 

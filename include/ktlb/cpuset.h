@@ -77,8 +77,42 @@ KTLB_INLINE struct ktlb_cpuset ktlb_cpuset_read(const struct ktlb_cpuset_shared 
     return copy;
 }
 
-/* Every member of *@set in rising order. The member at hand may be removed in the body. */
+/* Where KTLB_CPUSET_EACH is. */
+struct ktlb_cpuset_walk {
+    const uint64_t *word;
+    uint64_t rest;  /* of the word at hand, who is still to come */
+    unsigned first; /* whom its lowest bit stands for */
+    bool ended;
+};
+
+KTLB_INLINE struct ktlb_cpuset_walk ktlb_cpuset_walk_begin(const struct ktlb_cpuset *set)
+{
+    struct ktlb_cpuset_walk walk = {set->word, set->word[0], 0, false};
+
+    return walk;
+}
+
+/* False: there is no further member. */
+KTLB_INLINE bool ktlb_cpuset_walk_next(struct ktlb_cpuset_walk *walk, unsigned *cpu)
+{
+    while (!walk->rest) {
+        walk->first += 64;
+        if (walk->first == 64 * KTLB_CPUSET_WORDS)
+            return false;
+        walk->rest = walk->word[walk->first / 64];
+    }
+    *cpu = walk->first + ktlb_lowest_bit(walk->rest);
+    walk->rest &= walk->rest - 1;
+    return true;
+}
+
+/*
+ * Every member of *@set in rising order. The member at hand may be removed in the body; who is removed or added ahead
+ * of it may still come, or not. Two loops, of which the outer turns once: what the walk needs is declared in one and
+ * @cpu in the other, and a break leaves both.
+ */
 #define KTLB_CPUSET_EACH(cpu, set)                                                                 \
-    for (unsigned cpu = ktlb_cpuset_next(set, 0); cpu < KTLB_CPUS_MAX; cpu = ktlb_cpuset_next(set, cpu + 1))
+    for (struct ktlb_cpuset_walk cpu##_walk = ktlb_cpuset_walk_begin(set); !cpu##_walk.ended; cpu##_walk.ended = true) \
+        for (unsigned cpu = 0; ktlb_cpuset_walk_next(&cpu##_walk, &cpu);)
 
 #endif

@@ -2,6 +2,11 @@
  * port.h - everything the library asks of its host: five functions, defined by the host, found by the linker.
  *
  * None of them may sleep, take a lock that is held around a call into the library, or call back into it.
+ *
+ * A host whose compiler should see into them names a header in KTLB_PORT_HEADER. It defines as static inline whichever
+ * of the five it likes; the linker finds the others. It may use what is in cpuset.h, and ktlb_irq. Which CPU this is
+ * and whether it is masked are one to four instructions on most machines, fewer than a call and what surrounds it, and
+ * each shootdown asks a dozen times.
  */
 #ifndef KTLB_PORT_H
 #define KTLB_PORT_H
@@ -16,6 +21,11 @@ struct ktlb_batch;
 
 /* What ktlb_port_irq_save returned, for ktlb_port_irq_restore; the library does not look inside. */
 typedef unsigned long ktlb_irq;
+
+/* First: what it has defined stays static where it is declared again, and that is C's linkage to a C++ compiler too. */
+#ifdef KTLB_PORT_HEADER
+#include KTLB_PORT_HEADER
+#endif
 
 /*
  * The number of the CPU this runs on, from 0 to below ktlb_config.cpus, each number one CPU for good.

@@ -9,7 +9,6 @@
 #include "testkernel/common/devicetree.h"
 #include "testkernel/common/kernel.h"
 
-#define DAIF_IRQ (UINT64_C(1) << 7) /* as in DAIF and in SPSR */
 #define TCR_AS (UINT64_C(1) << 36) /* ASIDs have 16 bits */
 #define MPIDR_AFFINITY UINT64_C(0xff00ffffff)
 

@@ -120,7 +120,7 @@ static uint64_t redistributor_find(void)
                 break;
         }
     }
-    kernel_panic("CPU %u has no part of the GICv3", arch_cpu()->number);
+    kernel_panic("CPU %u has no part of the GICv3", arch_cpu_number());
 }
 
 void gic_enable(void)
@@ -181,8 +181,8 @@ static void write_group(struct group group, unsigned interrupt)
     else
         ICC_WRITE(ICC_SGI1R, value);
     if (interrupt != INTERRUPT_WAKE) {
-        sent[arch_cpu()->number].writes++;
-        sent[arch_cpu()->number].targets += ktlb_count_bits(group.members);
+        sent[arch_cpu_number()].writes++;
+        sent[arch_cpu_number()].targets += ktlb_count_bits(group.members);
     }
 }
 

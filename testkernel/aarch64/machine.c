@@ -89,14 +89,6 @@ void arch_cpu_attach(struct cpu *cpu)
     WRITE_REGISTER(tpidr_el1, (uintptr_t)cpu);
 }
 
-struct cpu *arch_cpu(void)
-{
-    struct cpu *cpu;
-
-    __asm__("mrs %0, tpidr_el1" : "=r"(cpu));
-    return cpu;
-}
-
 /* ---- the machine as found ---- */
 
 const char arch_option_names[] = "asid=0|1 ";
@@ -164,22 +156,6 @@ void arch_exit(bool success)
 }
 
 /* ---- waiting ---- */
-
-unsigned long arch_irq_save(void)
-{
-    uint64_t state = READ_REGISTER(daif);
-
-    __asm__ volatile("msr daifset, #2" : : : "memory");
-    return !(state & DAIF_IRQ);
-}
-
-void arch_irq_restore(unsigned long state)
-{
-    if (state)
-        __asm__ volatile("msr daifclr, #2" : : : "memory");
-    else
-        __asm__ volatile("msr daifset, #2" : : : "memory");
-}
 
 bool arch_irq_enabled(void)
 {

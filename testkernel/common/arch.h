@@ -1,8 +1,9 @@
 /*
  * arch.h - the seam: all that the test kernel's common code asks of an architecture, and what it offers to one.
  *
- * Everything is found by the linker, so a new architecture is a new folder beside x86_64/ and no change here. The
- * common code never looks at a page-table entry, an interrupt number or a register by itself.
+ * Everything is found by the linker, or, where that is shorter, in the folder's inline.h (see port.h), so a new
+ * architecture is a new folder beside x86_64/ and no change here. The common code never looks at a page-table entry, an
+ * interrupt number or a register by itself.
  *
  * Shared assumptions, in which the three architectures agree: pages of 4 KiB, tables of 512 entries of 64 bits, huge
  * pages of 2 MiB, all memory in use readable and writable in a direct map, one stack per CPU.
@@ -14,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ktlb/cpuset.h"
+#include "ktlb/port.h"
 
 struct cpu;
 struct machine;
@@ -67,7 +68,6 @@ void arch_describe(struct machine *machine);
 
 /* Make @cpu this CPU's own record: from here on arch_cpu() returns it. */
 void arch_cpu_attach(struct cpu *cpu);
-struct cpu *arch_cpu(void);
 /* Start cpus[@number] on @stack_end; it calls kernel_cpu_main(). One at a time: the caller waits for it to show up, and
  * after a while calls with @again, for machines on which a request to start may be lost. */
 void arch_cpu_start(unsigned number, void *stack_end, bool again);
@@ -94,8 +94,6 @@ bool arch_nmi(const struct ktlb_cpuset *targets);
  * and how is printed. Zero with KTLB_STATS 0. */
 uint64_t arch_interrupted(void);
 
-unsigned long arch_irq_save(void);
-void arch_irq_restore(unsigned long state);
 bool arch_irq_enabled(void);
 /* => Interrupts masked. Wait for an interrupt, take it, return with interrupts masked. No wake-up between the caller's
  * last look and the wait is lost. */

@@ -19,6 +19,10 @@
 #define SEEDED_TICK_NS 4000u
 #define FAULT_TICK_NS 400000u /* the mean of what is between ticks of a busy CPU when things are to go wrong at them */
 
+KTLB_STATIC_ASSERT(offsetof(struct cpu, self) == offsetof(struct cpu_head, self) &&
+                       offsetof(struct cpu, number) == offsetof(struct cpu_head, number),
+                   "struct cpu begins as struct cpu_head says");
+
 const char cpu_idle_text[] = "idle";
 struct cpu cpus[KTLB_CPUS_MAX];
 unsigned cpus_count;
@@ -47,7 +51,7 @@ uint64_t machine_random(void)
 
 unsigned machine_cpu(void)
 {
-    return arch_cpu()->number;
+    return arch_cpu_number();
 }
 
 uint64_t machine_clock(void)
@@ -419,12 +423,7 @@ bool cpus_sends_agree(void)
     return false;
 }
 
-/* ---- the port: what ktlb asks of its host ---- */
-
-unsigned ktlb_port_cpu(void)
-{
-    return arch_cpu()->number;
-}
+/* ---- the port: what ktlb asks of its host; see also port.h and hang.c ---- */
 
 void cpus_interrupt(const struct ktlb_cpuset *targets)
 {
@@ -444,14 +443,4 @@ void ktlb_port_ipi(const struct ktlb_cpuset *targets)
         faults_send(targets);
     else
         cpus_interrupt(targets);
-}
-
-ktlb_irq ktlb_port_irq_save(void)
-{
-    return arch_irq_save();
-}
-
-void ktlb_port_irq_restore(ktlb_irq state)
-{
-    arch_irq_restore(state);
 }

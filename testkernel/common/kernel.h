@@ -20,7 +20,7 @@
 
 /* A CPU. Its first lines are its own; what others write is on the last. */
 struct cpu {
-    KTLB_ALIGNED(KTLB_CACHE_LINE) struct cpu *self; /* first: some machines find it through a register that points here */
+    KTLB_ALIGNED(KTLB_CACHE_LINE) struct cpu *self; /* these two as in struct cpu_head */
     unsigned number;
     uint64_t hardware;          /* the machine's own name for this CPU */
     struct machine_space *space;

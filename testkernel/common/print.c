@@ -147,7 +147,7 @@ static bool replaceable;       /* the last line out was one of progress, not end
 
 void console_seize(void)
 {
-    uint32_t me = arch_cpu()->number + 1, owner = 0;
+    uint32_t me = arch_cpu_number() + 1, owner = 0;
 
     /* Let a line that is under way end; its CPU may be the one that died, so not for ever. */
     for (unsigned turn = 0; turn < 1u << 20 && ktlb_load_relaxed_u32(&console.taken); turn++)
@@ -162,7 +162,7 @@ static void console_line(const char *line, size_t size, char end)
     uint32_t owner = ktlb_load_acquire_u32(&seized);
     unsigned long irq;
 
-    if (owner && owner != arch_cpu()->number + 1)
+    if (owner && owner != arch_cpu_number() + 1)
         return;
     irq = arch_irq_save();
     if (!owner)

@@ -113,14 +113,6 @@ void arch_cpu_attach(struct cpu *cpu)
     __asm__ volatile("mv tp, %0" : : "r"(cpu));
 }
 
-struct cpu *arch_cpu(void)
-{
-    struct cpu *cpu;
-
-    __asm__("mv %0, tp" : "=r"(cpu));
-    return cpu;
-}
-
 void arch_cpu_start(unsigned number, void *stack_end, bool again)
 {
     int64_t error;
@@ -223,22 +215,6 @@ void arch_exit(bool success)
 }
 
 /* ---- interrupts and the clock ---- */
-
-unsigned long arch_irq_save(void)
-{
-    unsigned long status;
-
-    __asm__ volatile("csrrc %0, sstatus, %1" : "=r"(status) : "r"(SSTATUS_SIE) : "memory");
-    return status & SSTATUS_SIE;
-}
-
-void arch_irq_restore(unsigned long state)
-{
-    if (state)
-        csr_set(sstatus, SSTATUS_SIE);
-    else
-        csr_clear(sstatus, SSTATUS_SIE);
-}
 
 bool arch_irq_enabled(void)
 {

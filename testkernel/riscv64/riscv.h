@@ -7,7 +7,6 @@
 #include "layout.h"
 #include "testkernel/common/kernel.h"
 
-#define SSTATUS_SIE (UINT64_C(1) << 1)
 #define SSTATUS_SPIE (UINT64_C(1) << 5)
 #define SSTATUS_SUM (UINT64_C(1) << 18) /* the kernel reads and writes pages of the user's */
 

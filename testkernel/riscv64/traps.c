@@ -49,7 +49,7 @@ void arch_ipi(const struct ktlb_cpuset *targets, enum arch_ipi kind)
     if (kind == ARCH_IPI_KTLB) {
         KTLB_CPUSET_EACH(cpu, targets)
             ktlb_rmw_exchange_release_u32(&asked[cpu].ktlb, 1);
-        sent[arch_cpu()->number].targets += ktlb_cpuset_count(targets);
+        sent[arch_cpu_number()].targets += ktlb_cpuset_count(targets);
     }
     ktlb_riscv64_fence_ipi();
     sbi_interrupt(targets);
@@ -59,7 +59,7 @@ bool arch_nmi(const struct ktlb_cpuset *targets)
 {
     KTLB_CPUSET_EACH(cpu, targets)
         ktlb_rmw_exchange_release_u32(&asked[cpu].nmi, 1);
-    sent[arch_cpu()->number].targets += ktlb_cpuset_count(targets);
+    sent[arch_cpu_number()].targets += ktlb_cpuset_count(targets);
     ktlb_riscv64_fence_ipi();
     sbi_interrupt(targets);
     return true;
@@ -97,7 +97,7 @@ static struct context context_of(struct trap *trap)
 
 static void interrupt(uint64_t number, struct trap *trap)
 {
-    struct asked *mine = &asked[arch_cpu()->number];
+    struct asked *mine = &asked[arch_cpu_number()];
     struct context context;
 
     if (number == INTERRUPT_SOFTWARE) {

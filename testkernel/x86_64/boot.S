@@ -150,11 +150,15 @@ x86_stubs:
     .set vector, 0
     .rept 256
     .align 16
+    .if vector == KTLB_VECTOR
+    jmp ktlb_entry
+    .else
     .if !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30)
     push $0
     .endif
     push $vector
     jmp trapped
+    .endif
     .set vector, vector + 1
     .endr
 
@@ -194,6 +198,40 @@ trapped:
     pop %rax
     add $16, %rsp
     iretq
+
+/* ktlb's interrupt is what a shootdown waits for: only what C may change is saved, and nobody looks at it. With the
+ * five words of the interrupt, nine leave the stack aligned to 16. The end is told first: what is asked from then on
+ * interrupts again. */
+ktlb_entry:
+    cld
+    push %rax
+    push %rcx
+    push %rdx
+    push %rsi
+    push %rdi
+    push %r8
+    push %r9
+    push %r10
+    push %r11
+    mov x86_apic_end(%rip), %rax
+    test %rax, %rax
+    jz 8f
+    movl $0, (%rax)
+9:  call ktlb_ipi
+    pop %r11
+    pop %r10
+    pop %r9
+    pop %r8
+    pop %rdi
+    pop %rsi
+    pop %rdx
+    pop %rcx
+    pop %rax
+    iretq
+8:  mov $0x80b, %ecx
+    xor %edx, %edx              /* as %eax is */
+    wrmsr
+    jmp 9b
 
     .bss
     .align 4096

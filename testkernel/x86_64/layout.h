@@ -1,4 +1,4 @@
-/* layout.h - where things lie in virtual memory; for C, assembly and the linker script alike. */
+/* layout.h - where things lie in virtual memory, and among vectors; for C, assembly and the linker script alike. */
 #ifndef X86_64_LAYOUT_H
 #define X86_64_LAYOUT_H
 
@@ -10,5 +10,6 @@
 #define USER_REGION 0x0000100000000000
 #define REGION_SIZE 0x8000000000
 #define TRAMPOLINE 0x8000                /* physical, below 1 MiB, on a page */
+#define KTLB_VECTOR 0xd1                 /* the interrupt that has an entry of its own */
 
 #endif

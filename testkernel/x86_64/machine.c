@@ -130,14 +130,6 @@ void arch_cpu_attach(struct cpu *cpu)
     wrmsr(MSR_GS_BASE, (uintptr_t)cpu);
 }
 
-struct cpu *arch_cpu(void)
-{
-    struct cpu *cpu;
-
-    __asm__("mov %%gs:0, %0" : "=r"(cpu));
-    return cpu;
-}
-
 /* ---- the machine as found ---- */
 
 const char arch_option_names[] = "pcid=0|1 apic=x|flat|x2|cluster shorthand=0|1 ";
@@ -248,22 +240,6 @@ void arch_exit(bool success)
 }
 
 /* ---- interrupts and the clock ---- */
-
-unsigned long arch_irq_save(void)
-{
-    unsigned long flags;
-
-    __asm__ volatile("pushfq\n\tpop %0\n\tcli" : "=r"(flags) : : "memory");
-    return flags & RFLAGS_IF;
-}
-
-void arch_irq_restore(unsigned long state)
-{
-    if (state)
-        __asm__ volatile("sti" : : : "memory");
-    else
-        __asm__ volatile("cli" : : : "memory");
-}
 
 bool arch_irq_enabled(void)
 {

@@ -48,7 +48,7 @@ void send_find(unsigned found, unsigned used)
 
 void send_join(void)
 {
-    unsigned self = arch_cpu()->number;
+    unsigned self = arch_cpu_number();
 
     if (!ktlb_apic_join(&senders[FOR_KTLB], self))
         kernel_panic("the APIC of CPU %u does not answer to the cluster its number says; say apic=x2", self);
@@ -58,14 +58,14 @@ void send_join(void)
 void arch_ipi(const struct ktlb_cpuset *targets, enum arch_ipi kind)
 {
     if (kind == ARCH_IPI_KTLB)
-        ktlb_apic_send(&senders[FOR_KTLB], arch_cpu()->number, targets, VECTOR_KTLB);
+        ktlb_apic_send(&senders[FOR_KTLB], arch_cpu_number(), targets, VECTOR_KTLB);
     else
-        ktlb_apic_send(&senders[FOR_WAKING], arch_cpu()->number, targets, VECTOR_WAKE);
+        ktlb_apic_send(&senders[FOR_WAKING], arch_cpu_number(), targets, VECTOR_WAKE);
 }
 
 bool arch_nmi(const struct ktlb_cpuset *targets)
 {
-    ktlb_apic_send(&senders[FOR_KTLB], arch_cpu()->number, targets, KTLB_APIC_NMI);
+    ktlb_apic_send(&senders[FOR_KTLB], arch_cpu_number(), targets, KTLB_APIC_NMI);
     return true;
 }
 
@@ -93,7 +93,7 @@ extern const char x86_trampoline[], x86_trampoline_end[];
 void arch_cpu_start(unsigned number, void *stack_end, bool again)
 {
     const struct ktlb_apic *apic = &senders[FOR_WAKING];
-    unsigned self = arch_cpu()->number;
+    unsigned self = arch_cpu_number();
     uint32_t target = apic->cpu[number].id;
     uint64_t began;
 

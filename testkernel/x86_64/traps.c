@@ -2,7 +2,8 @@
  * traps.c - exceptions, interrupts and NMIs, from the stubs to common code.
  *
  * Everything runs in ring 0 on the stack of whoever was interrupted, except NMIs and double faults: they arrive
- * anywhere, also where the stack is not to be trusted, and have stacks of their own.
+ * anywhere, also where the stack is not to be trusted, and have stacks of their own. ktlb's interrupt is not seen here:
+ * its stub saves less, and calls ktlb_ipi() itself.
  */
 #include "x86.h"
 
@@ -123,10 +124,7 @@ void x86_trap(struct trap *trap)
 {
     struct context context = {trap->rip, trap->rsp, trap->rbp, !(trap->rflags & RFLAGS_IF)};
 
-    if (trap->vector == VECTOR_KTLB) {
-        apic_eoi();
-        ktlb_ipi();
-    } else if (access_recovers(trap)) {
+    if (access_recovers(trap)) {
         trap->rip = (uintptr_t)x86_access_failed;
     } else if (trap->vector == VECTOR_TIMER) {
         apic_eoi();

@@ -15,7 +15,7 @@ enum x86_vector {
     VECTOR_MACHINE_CHECK = 18,
     VECTOR_PIC = 0x20, /* to 0x2f: masked, but a PIC may still raise a spurious one */
     VECTOR_WAKE = 0xd0,
-    VECTOR_KTLB = 0xd1,
+    VECTOR_KTLB = KTLB_VECTOR,
     VECTOR_TIMER = 0xf0, /* of the highest class, so that all others can be held back: see arch_nap() */
     VECTOR_SPURIOUS = 0xff,
 };
@@ -26,7 +26,6 @@ enum x86_vector {
 #define CR4_PGE (UINT64_C(1) << 7)
 #define CR4_PCIDE (UINT64_C(1) << 17)
 #define CR3_KEEP (UINT64_C(1) << 63)
-#define RFLAGS_IF (UINT64_C(1) << 9)
 
 struct x86_cpuid {
     uint32_t eax, ebx, ecx, edx;
@@ -104,6 +103,7 @@ bool acpi_cpus(void (*each)(uint32_t apic));
 void apic_enable(void); /* on every CPU, after send_find() */
 void apic_calibrate(void);
 void apic_eoi(void);
+extern volatile uint32_t *x86_apic_end; /* the register that apic_eoi() writes; NULL: it is an MSR */
 
 /* send.c */
 void send_find(unsigned found, unsigned used); /* once: choose the mode; @used of the CPUs found are in cpus[] */

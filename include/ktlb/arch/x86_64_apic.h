@@ -16,12 +16,13 @@
 
 #include "x86_64.h"
 
-/* How the controllers run and how CPUs are named to them. The host has chosen, and put every CPU's in that mode. */
+/* How the controllers run and how CPUs are named to them. The host has chosen, and put every CPU's in that mode. Bit 0:
+ * by logical destinations; bit 1: by MSR. */
 enum ktlb_apic_mode {
-    KTLB_XAPIC,            /* memory-mapped, one CPU at a time */
-    KTLB_XAPIC_FLAT,       /* memory-mapped, at most 8 CPUs, any of them at a time: see ktlb_apic_join() */
-    KTLB_X2APIC,           /* by MSR, one CPU at a time */
-    KTLB_X2APIC_CLUSTER,   /* by MSR, any of the 16 CPUs of a cluster at a time */
+    KTLB_XAPIC = 0,          /* memory-mapped, one CPU at a time */
+    KTLB_XAPIC_FLAT = 1,     /* memory-mapped, at most 8 CPUs, any of them at a time: see ktlb_apic_join() */
+    KTLB_X2APIC = 2,         /* by MSR, one CPU at a time */
+    KTLB_X2APIC_CLUSTER = 3, /* by MSR, any of the 16 CPUs of a cluster at a time */
 };
 
 /* What is sent: a vector, 16 to 255, or this. */
@@ -81,12 +82,12 @@ struct ktlb_apic {
 
 KTLB_INLINE bool ktlb_apic_is_x2(const struct ktlb_apic *apic)
 {
-    return apic->mode == KTLB_X2APIC || apic->mode == KTLB_X2APIC_CLUSTER;
+    return apic->mode & 2;
 }
 
 KTLB_INLINE bool ktlb_apic_is_logical(const struct ktlb_apic *apic)
 {
-    return apic->mode == KTLB_XAPIC_FLAT || apic->mode == KTLB_X2APIC_CLUSTER;
+    return apic->mode & 1;
 }
 
 KTLB_INLINE void ktlb_apic_count(struct ktlb_u64 *counter, uint64_t amount)
@@ -95,14 +96,18 @@ KTLB_INLINE void ktlb_apic_count(struct ktlb_u64 *counter, uint64_t amount)
         ktlb_store_relaxed(counter, ktlb_load_relaxed(counter) + amount);
 }
 
-/* Ended by the controller, in bus time, whatever the targets do; until then, reports. A command written too early would
- * replace the one that waits. */
-KTLB_INLINE void ktlb_apic_wait(const struct ktlb_apic *apic, unsigned self)
+KTLB_INLINE bool ktlb_apic_sending(const struct ktlb_apic *apic)
+{
+    return ktlb_x86_mmio_read(apic->registers + KTLB_APIC_COMMAND / 4) & KTLB_APIC_SENDING;
+}
+
+/* Ended by the controller, in bus time, whatever the targets do; until then, reports. */
+KTLB_OUTLINE void ktlb_apic_wait_sent(const struct ktlb_apic *apic, unsigned self)
 {
     struct ktlb_apic_counters *counters = &apic->counters[self];
     uint32_t spins = 0;
 
-    while (ktlb_x86_mmio_read(apic->registers + KTLB_APIC_COMMAND / 4) & KTLB_APIC_SENDING) {
+    do {
         ktlb_x86_pause();
         ktlb_apic_count(&counters->busy, 1);
         if (++spins == KTLB_STALL_SPINS) {
@@ -111,7 +116,7 @@ KTLB_INLINE void ktlb_apic_wait(const struct ktlb_apic *apic, unsigned self)
             if (apic->stuck)
                 apic->stuck(self);
         }
-    }
+    } while (ktlb_apic_sending(apic));
 }
 
 /* Earlier stores become visible to whoever is interrupted by a command after this. */
@@ -123,20 +128,28 @@ KTLB_INLINE void ktlb_apic_fence(const struct ktlb_apic *apic)
         ktlb_x86_fence_xapic();
 }
 
+/* @x2: ktlb_apic_is_x2(@apic). Who sends in a loop has asked before. */
+KTLB_INLINE void ktlb_apic_write(const struct ktlb_apic *apic, bool x2, unsigned self, uint32_t destination,
+                                 uint32_t command)
+{
+    command |= KTLB_APIC_ASSERT;
+    if (x2) {
+        ktlb_x86_wrmsr(KTLB_X2APIC_COMMAND, (uint64_t)destination << 32 | command);
+        return;
+    }
+    if (KTLB_UNLIKELY(ktlb_apic_sending(apic))) /* a command written now would replace the one that waits */
+        ktlb_apic_wait_sent(apic, self);
+    ktlb_x86_mmio_write(apic->registers + KTLB_APIC_COMMAND_HIGH / 4, destination << 24);
+    ktlb_x86_mmio_write(apic->registers + KTLB_APIC_COMMAND / 4, command);
+}
+
 /*
  * Give one command, of any kind (to start a CPU, for instance); it is not counted.
  * => On CPU @self, after ktlb_apic_fence(). Context: as ktlb_apic_send().
  */
 KTLB_INLINE void ktlb_apic_command(const struct ktlb_apic *apic, unsigned self, uint32_t destination, uint32_t command)
 {
-    command |= KTLB_APIC_ASSERT;
-    if (ktlb_apic_is_x2(apic)) {
-        ktlb_x86_wrmsr(KTLB_X2APIC_COMMAND, (uint64_t)destination << 32 | command);
-        return;
-    }
-    ktlb_apic_wait(apic, self);
-    ktlb_x86_mmio_write(apic->registers + KTLB_APIC_COMMAND_HIGH / 4, destination << 24);
-    ktlb_x86_mmio_write(apic->registers + KTLB_APIC_COMMAND / 4, command);
+    ktlb_apic_write(apic, ktlb_apic_is_x2(apic), self, destination, command);
 }
 
 /* ---- set-up ---- */
@@ -236,7 +249,7 @@ KTLB_INLINE bool ktlb_apic_all_others(const struct ktlb_apic *apic, unsigned sel
     for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++) {
         uint64_t others = ktlb_load_relaxed(&apic->everyone->word[i]);
 
-        if (i == self / 64)
+        if (KTLB_CPUSET_WORDS == 1 || i == self / 64)
             others &= ~(UINT64_C(1) << (self % 64));
         if (others != targets->word[i])
             return false;
@@ -245,16 +258,18 @@ KTLB_INLINE bool ktlb_apic_all_others(const struct ktlb_apic *apic, unsigned sel
 }
 
 /* A write for every group that has a target. Returns how many. */
-KTLB_INLINE unsigned ktlb_apic_send_groups(const struct ktlb_apic *apic, unsigned self,
-                                           const struct ktlb_cpuset *targets, uint32_t command)
+KTLB_OUTLINE unsigned ktlb_apic_send_groups(const struct ktlb_apic *apic, unsigned self, struct ktlb_cpuset targets,
+                                            uint32_t command)
 {
-    struct ktlb_cpuset rest = *targets;
+    struct ktlb_cpuset rest = targets;
     unsigned writes = 0;
 
-    KTLB_CPUSET_EACH(cpu, &rest) {
+    KTLB_CPUSET_EACH(cpu, &targets) {
         uint32_t destination = 0;
         unsigned at = cpu;
 
+        if (!ktlb_cpuset_has(&rest, cpu))
+            continue; /* sent to with another of its group */
         do { /* once around the ring */
             if (ktlb_cpuset_has(&rest, at))
                 destination |= ktlb_apic_destination(apic, at);
@@ -267,6 +282,46 @@ KTLB_INLINE unsigned ktlb_apic_send_groups(const struct ktlb_apic *apic, unsigne
     return writes;
 }
 
+/* A write for every target, where the mode is not logical: each answers to its number. Returns how many. */
+KTLB_INLINE unsigned ktlb_apic_send_singly(const struct ktlb_apic *apic, bool x2, unsigned self,
+                                           const struct ktlb_cpuset *targets, uint32_t command)
+{
+    unsigned writes = 0;
+
+    KTLB_CPUSET_EACH(cpu, targets) {
+        ktlb_apic_write(apic, x2, self, apic->cpu[cpu].id, command);
+        writes++;
+    }
+    return writes;
+}
+
+/* ktlb_apic_send() to a set that is not empty, in modes by MSR or in the others. */
+KTLB_INLINE void ktlb_apic_send_by(const struct ktlb_apic *apic, bool x2, unsigned self,
+                                   const struct ktlb_cpuset *targets, uint32_t what)
+{
+    struct ktlb_apic_counters *counters = &apic->counters[self];
+    bool shorthand = ktlb_apic_all_others(apic, self, targets);
+    unsigned writes = 1;
+
+    if (x2)
+        ktlb_x86_fence_x2apic();
+    else
+        ktlb_x86_fence_xapic();
+    if (shorthand) {
+        ktlb_apic_write(apic, x2, self, 0, what | KTLB_APIC_ALL_OTHERS);
+        ktlb_apic_count(&counters->shorthand, 1);
+    } else if (ktlb_apic_is_logical(apic)) {
+        writes = ktlb_apic_send_groups(apic, self, *targets, what | KTLB_APIC_LOGICAL);
+        ktlb_apic_count(&counters->multicast, writes);
+    } else {
+        writes = ktlb_apic_send_singly(apic, x2, self, targets, what);
+        ktlb_apic_count(&counters->single, writes);
+    }
+    if (what == KTLB_APIC_NMI)
+        ktlb_apic_count(&counters->nmis, writes);
+    ktlb_apic_count(&counters->targets, ktlb_cpuset_count(targets));
+}
+
 /*
  * Interrupt every CPU of *@targets: @what is a vector or KTLB_APIC_NMI. Stores made before are visible to them when the
  * interrupt arrives. An empty set is no write. @self is interrupted if it is in the set.
@@ -277,31 +332,20 @@ KTLB_INLINE unsigned ktlb_apic_send_groups(const struct ktlb_apic *apic, unsigne
 KTLB_INLINE void ktlb_apic_send(const struct ktlb_apic *apic, unsigned self, const struct ktlb_cpuset *targets,
                                 uint32_t what)
 {
-    struct ktlb_apic_counters *counters = &apic->counters[self];
-    unsigned writes = 1;
+    struct ktlb_cpuset set = *targets; /* no fence makes the compiler read this again */
 
 #if KTLB_ASSERTIONS
-    if (KTLB_UNLIKELY(self >= apic->cpus || ktlb_cpuset_next(targets, apic->cpus) < KTLB_CPUS_MAX))
+    if (KTLB_UNLIKELY(self >= apic->cpus || ktlb_cpuset_next(&set, apic->cpus) < KTLB_CPUS_MAX))
         KTLB_PANIC("ktlb: an interrupt is sent by and to CPUs of the table");
     if (KTLB_UNLIKELY(what != KTLB_APIC_NMI && (what < 16 || what > 255)))
         KTLB_PANIC("ktlb: what is sent is a vector from 16 to 255 or KTLB_APIC_NMI");
 #endif
-    if (ktlb_cpuset_empty(targets))
+    if (KTLB_UNLIKELY(ktlb_cpuset_empty(&set)))
         return;
-    ktlb_apic_fence(apic);
-    if (ktlb_apic_all_others(apic, self, targets)) {
-        ktlb_apic_command(apic, self, 0, what | KTLB_APIC_ALL_OTHERS);
-        ktlb_apic_count(&counters->shorthand, 1);
-    } else if (ktlb_apic_is_logical(apic)) {
-        writes = ktlb_apic_send_groups(apic, self, targets, what | KTLB_APIC_LOGICAL);
-        ktlb_apic_count(&counters->multicast, writes);
-    } else {
-        writes = ktlb_apic_send_groups(apic, self, targets, what);
-        ktlb_apic_count(&counters->single, writes);
-    }
-    if (what == KTLB_APIC_NMI)
-        ktlb_apic_count(&counters->nmis, writes);
-    ktlb_apic_count(&counters->targets, ktlb_cpuset_count(targets));
+    if (ktlb_apic_is_x2(apic))
+        ktlb_apic_send_by(apic, true, self, &set, what);
+    else
+        ktlb_apic_send_by(apic, false, self, &set, what);
 }
 
 #endif

@@ -15,6 +15,8 @@
 #define KTLB_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define KTLB_ALIGNED(bytes) __attribute__((aligned(bytes)))
 #define KTLB_INLINE static inline __attribute__((always_inline))
+/* Of a header, and still never inlined: what it needs is not set up by who seldom calls it. */
+#define KTLB_OUTLINE static __attribute__((noinline, unused))
 #define KTLB_PRINTF(text, first) __attribute__((format(printf, text, first)))
 
 #ifdef __cplusplus
