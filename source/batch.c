@@ -289,9 +289,15 @@ bool ktlb_batch_done(struct ktlb_batch *batch)
 
 static void report_stall(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
-    struct ktlb_cpuset others = batch->waiting;
+    struct ktlb_cpuset others;
     ktlb_irq irq;
 
+    KTLB_CPUSET_EACH(cpu, &batch->waiting) /* no names but of those who have not */
+        if (target_answered(batch, cpu))
+            ktlb_cpuset_remove(&batch->waiting, cpu);
+    if (ktlb_cpuset_empty(&batch->waiting))
+        return;
+    others = batch->waiting;
     batch->reports++;
     KTLB_EVENT_SET(self, STALL, &batch->request, &batch->waiting);
     ktlb_port_stall(batch);

@@ -11,14 +11,6 @@
 struct ktlb_machine ktlb_machine;
 struct ktlb_arch ktlb_arch;
 
-struct ktlb_cpu *ktlb_cpu_self(void)
-{
-    unsigned number = ktlb_port_cpu();
-
-    KTLB_ASSERT(number < ktlb_machine.cpus, "ktlb_port_cpu() is below ktlb_config.cpus, after ktlb_init()");
-    return &ktlb_machine.cpu[number];
-}
-
 /* ---- set-up ---- */
 
 /* The default first. Bound to one at build time, this is that one alone. */

@@ -134,7 +134,13 @@ uint64_t ktlb_request_strides(const struct ktlb_request *request);
 
 /* ---- cpu.c ---- */
 
-struct ktlb_cpu *ktlb_cpu_self(void);
+KTLB_INLINE struct ktlb_cpu *ktlb_cpu_self(void)
+{
+    unsigned number = ktlb_port_cpu();
+
+    KTLB_ASSERT(number < ktlb_machine.cpus, "ktlb_port_cpu() is below ktlb_config.cpus, after ktlb_init()");
+    return &ktlb_machine.cpu[number];
+}
 /* A section: interrupts are masked, and an NMI that comes serves nothing but leaves that to the end of the section. So
  * whatever a section does to its CPU's state, an NMI finds it whole. Sections do not nest and wait for no one. */
 struct ktlb_cpu *ktlb_cpu_enter(ktlb_irq *irq);

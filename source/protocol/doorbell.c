@@ -68,10 +68,10 @@ void ktlb_doorbell_init(void *memory, unsigned count)
 
 /* ---- short requests ---- */
 
-/* False: it does not fit. */
+/* False: it does not fit; or there are tags of the machine, which are found through what a brief leaves out. */
 static bool brief_from(struct brief *brief, const struct ktlb_request *request)
 {
-    if (request->count > BRIEF_OPS)
+    if (request->count > BRIEF_OPS || KTLB_BY_HARDWARE)
         return false;
     brief->space = request->space_id << 8 | request->flags << 4 | request->count;
     brief->generation = request->generation;
@@ -98,6 +98,7 @@ static void brief_read(const struct brief *brief, struct ktlb_request *request)
 {
     uint64_t page = (UINT64_C(1) << 12) - 1;
 
+    request->space = NULL;
     request->space_id = brief->space >> 8;
     request->generation = brief->generation;
     request->count = brief->space & 15;

@@ -66,7 +66,7 @@ static void a_shootdown_from_dispatch_to_sync(void **state)
     names_batch(fake_event(0, &on[0], KTLB_EVENT_EXECUTE), 1);
     event = fake_event(0, &on[0], KTLB_EVENT_WAIT);
     names_batch(event, 1);
-    assert_int_equal(event.argument, 1 << 1); /* the other has answered */
+    assert_int_equal(event.argument & 1 << 1, 1 << 1); /* the other has answered, which need not be seen yet */
     event = fake_event(0, &on[0], KTLB_EVENT_STALL);
     names_batch(event, 1);
     assert_int_equal(event.argument, 1 << 1);
