@@ -107,12 +107,13 @@ static void give_way(struct cpu *cpu, uint64_t nanoseconds)
 void machine_relax(void)
 {
     struct cpu *cpu = arch_cpu();
-    uint64_t now = arch_clock();
+    uint64_t now;
 
     arch_pause();
     /* Under a seed it is the pause that lets the next CPU run, and the clock stands still in a halt. */
     if (options.seeded)
         return;
+    now = arch_clock();
     if ((now - cpu->relaxed_at) * 1000 > arch_clock_per_ms() * RELAX_GAP_US)
         cpu->relaxed = 0;
     cpu->relaxed_at = now;
