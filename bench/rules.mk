@@ -6,9 +6,11 @@
 BENCH = $(BUILD)/bench
 BENCH_PLUGIN = $(BENCH)/coherence.so
 # Of what: as hosts ship the library, with its checks and counters; without whatever can be left out; and over traces.
-BENCH_BUILDS = checked bare trace
+BENCH_BUILDS = checked bare bound trace
 BENCH_KERNEL_checked = KERNEL_WORK=bench/bench.c KERNEL_EXTRA=-DKTLB_EVENTS=0
 BENCH_KERNEL_bare = KERNEL_WORK=bench/bench.c KERNEL_EXTRA='-DKTLB_EVENTS=0 -DKTLB_STATS=0 -DKTLB_ASSERTIONS=0'
+BENCH_KERNEL_bound = KERNEL_WORK=bench/bench.c KERNEL_EXTRA='-DKTLB_EVENTS=0 -DKTLB_STATS=0 -DKTLB_ASSERTIONS=0 \
+    -DKTLB_PROTOCOL=doorbell -fomit-frame-pointer' KERNEL_WHOLE=1
 BENCH_KERNEL_trace = KERNEL_WORK='$(wildcard scenarios/*.c) traces/trace.c bench/trace.c' KERNEL_EXTRA=-DKTLB_EVENTS=0 \
     KERNEL_WRAP='ktlb_batch_dispatch ktlb_batch_sync replay_pass'
 

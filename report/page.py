@@ -541,6 +541,7 @@ def bench(files, default):
     for title, names in (
         ("The library as it is", CHECKED),
         ("Without what can be left out", ("targets-bare",)),
+        ("That, with the default protocol bound at build time", ("targets-bound",)),
         ("Over a program's trace", ("trace-",)),
         ("Throughput", ("timed",)),
     ):

@@ -245,17 +245,9 @@ void ktlb_batch_dispatch(struct ktlb_batch *batch)
 
 /* ---- waiting ---- */
 
-/*
- * Whether @cpu is done with this batch: it acknowledged, or it has left, and drops everything before it is back.
- */
-static bool target_answered(const struct ktlb_batch *batch, unsigned cpu)
+/* A CPU that was seen away: whether it has left, and drops everything before it is back. */
+KTLB_OUTLINE bool target_left(const struct ktlb_u32 *online)
 {
-    const struct ktlb_u32 *online = &ktlb_machine.cpu[cpu].online;
-
-    if (KTLB_PROTOCOL_FUNCTION(acked)(batch, cpu))
-        return true;
-    if (KTLB_LIKELY(ktlb_load_relaxed_u32(online)))
-        return false;
     /* [F4], pairs with [F3] in online: if we take a CPU to have left that is back meanwhile, it has seen what we posted
      * and will not read it, for it is about to be gone from our stack. Acquire, pairs with the release in offline. */
     ktlb_fence_seq_cst();
@@ -263,6 +255,16 @@ static bool target_answered(const struct ktlb_batch *batch, unsigned cpu)
         return false;
     KTLB_COUNT(ktlb_cpu_self(), targets_left, 1);
     return true;
+}
+
+/* Whether @cpu is done with this batch. */
+static bool target_answered(const struct ktlb_batch *batch, unsigned cpu)
+{
+    const struct ktlb_u32 *online = &ktlb_machine.cpu[cpu].online;
+
+    if (KTLB_PROTOCOL_FUNCTION(acked)(batch, cpu))
+        return true;
+    return KTLB_UNLIKELY(!ktlb_load_relaxed_u32(online)) && target_left(online);
 }
 
 /* In their order, up to the first that has not: to look further would take lines from CPUs that are about to write them,

@@ -136,15 +136,8 @@ static bool slot_has(const struct ktlb_slot *slot, uint64_t generation)
     return ahead < 64 && slot->beyond >> ahead & 1;
 }
 
-/* @generation is executed here. Too far beyond what is clean, it is left unsaid: that costs a flush later. */
-static void slot_note(struct ktlb_slot *slot, uint64_t generation)
+KTLB_OUTLINE void slot_note_beyond(struct ktlb_slot *slot, uint64_t ahead)
 {
-    uint64_t ahead = generation - slot->clean - 1;
-
-    if (KTLB_LIKELY((ahead | slot->beyond) == 0)) { /* the next, and none beyond it */
-        slot->clean = generation;
-        return;
-    }
     if (ahead > 63) /* which it also is when it is behind */
         return;
     slot->beyond |= UINT64_C(1) << ahead;
@@ -152,6 +145,17 @@ static void slot_note(struct ktlb_slot *slot, uint64_t generation)
         slot->beyond >>= 1;
         slot->clean++;
     }
+}
+
+/* @generation is executed here. Too far beyond what is clean, it is left unsaid: that costs a flush later. */
+static void slot_note(struct ktlb_slot *slot, uint64_t generation)
+{
+    uint64_t ahead = generation - slot->clean - 1;
+
+    if (KTLB_LIKELY((ahead | slot->beyond) == 0)) /* the next, and none beyond it */
+        slot->clean = generation;
+    else
+        slot_note_beyond(slot, ahead);
 }
 
 /* Everything up to @generation is executed here. */
@@ -299,17 +303,11 @@ static void catch_up(struct ktlb_cpu *self, bool exactly)
 
 /* ---- executing requests ---- */
 
-static void execute_ops(struct ktlb_cpu *self, const struct ktlb_request *request)
+static void execute_ranges(struct ktlb_cpu *self, const struct ktlb_request *request)
 {
     for (uint32_t i = 0; i < request->count; i++) {
-        if (request->op[i].count != KTLB_ALL) {
-            ktlb_arch_flush_range(request->op[i]);
-            KTLB_COUNT(self, strides, request->op[i].count);
-        } else if (request->space_id == KTLB_KERNEL_ID) {
-            ktlb_cpu_flush_machine(self); /* global entries, and those of every tag */
-        } else {
-            flush_space(self);
-        }
+        ktlb_arch_flush_range(request->op[i]);
+        KTLB_COUNT(self, strides, request->op[i].count);
     }
 }
 
@@ -317,9 +315,11 @@ static void execute_ops(struct ktlb_cpu *self, const struct ktlb_request *reques
  * that are not global, and walk caches, survive under the other tags. Those are flushed when next loaded. */
 static void execute_kernel(struct ktlb_cpu *self, const struct ktlb_request *request)
 {
-    execute_ops(self, request);
-    if (request->op[0].count == KTLB_ALL)
-        return; /* that reached every tag */
+    if (request->op[0].count == KTLB_ALL) {
+        ktlb_cpu_flush_machine(self); /* global entries, and those of every tag */
+        return;
+    }
+    execute_ranges(self, request);
     if ((request->flags & KTLB_TABLES) || !(request->flags & KTLB_GLOBAL))
         forget_other_slots(self);
 }
@@ -347,7 +347,7 @@ void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request)
     } else if (request->op[0].count == KTLB_ALL) {
         catch_up(self, false); /* the same flush, which leaves nothing to do for what else is posted here */
     } else {
-        execute_ops(self, request);
+        execute_ranges(self, request);
         slot_note(slot, request->generation);
     }
 }

@@ -30,6 +30,8 @@ KERNEL_LIBRARY = $(wildcard source/*.c source/protocol/*.c)
 # What the kernel runs once it is up: whatever defines scenarios_run().
 KERNEL_WORK ?= $(wildcard scenarios/*.c) traces/trace.c
 KERNEL_SOURCES = $(wildcard testkernel/common/*.c testkernel/$(ARCH)/*.c) $(KERNEL_LIBRARY) $(KERNEL_WORK)
+# With KERNEL_WHOLE the library is optimised as one unit (gcc), as a host may.
+KERNEL_LIBRARY_OBJECTS = $(KERNEL_LIBRARY:%.c=$(KERNEL_DIR)/%.o)
 KERNEL_OBJECTS = $(KERNEL_SOURCES:%.c=$(KERNEL_DIR)/%.o) $(KERNEL_WORK_ASSEMBLY:%.S=$(KERNEL_DIR)/%.o) \
     $(KERNEL_DIR)/testkernel/$(ARCH)/boot.o
 
@@ -49,6 +51,14 @@ $(KERNEL_DIR)/%.o: %.c $(KERNEL_DIR)/flags
 	@mkdir -p $(@D)
 	@tools/setup $(KERNEL_CC_SETUP)
 	@$(KERNEL_CC) $(KERNEL_CFLAGS) -MMD -MP -c $< -o $@
+
+ifdef KERNEL_WHOLE
+$(KERNEL_LIBRARY_OBJECTS): KERNEL_CFLAGS += -flto
+$(KERNEL_DIR)/ktlb.o: $(KERNEL_LIBRARY_OBJECTS)
+	@$(KERNEL_CC) $(KERNEL_CFLAGS) -flto -flinker-output=nolto-rel -r -nostdlib $^ -o $@
+KERNEL_LINKED = $(filter-out $(KERNEL_LIBRARY_OBJECTS),$(KERNEL_OBJECTS)) $(KERNEL_DIR)/ktlb.o
+endif
+KERNEL_LINKED ?= $(KERNEL_OBJECTS)
 
 # A loop that fills memory must not become a call of memset, least of all in memset.
 $(KERNEL_DIR)/testkernel/common/string.o: KERNEL_CFLAGS += -fno-builtin \
@@ -71,13 +81,13 @@ $(KERNEL_DIR)/flags: FORCE
 	@cmp -s $@.new $@ || cp $@.new $@
 .PHONY: FORCE
 
-$(TESTKERNEL): $(KERNEL_OBJECTS) $(KERNEL_DIR)/link.ld
+$(TESTKERNEL): $(KERNEL_LINKED) $(KERNEL_DIR)/link.ld
 	@tools/setup $(KERNEL_LD_SETUP)
 	@$(KERNEL_TOOL)ld -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments \
-	    $(KERNEL_WRAP:%=--wrap=%) -T $(KERNEL_DIR)/link.ld $(KERNEL_OBJECTS) -o $@
+	    $(KERNEL_WRAP:%=--wrap=%) -T $(KERNEL_DIR)/link.ld $(KERNEL_LINKED) -o $@
 	$(KERNEL_IMAGE)
 	@echo "ktlb: $$(cat $(KERNEL_LIBRARY) | wc -l) lines of C in source/, $$($(KERNEL_TOOL)size -t \
-	    $(KERNEL_LIBRARY:%.c=$(KERNEL_DIR)/%.o) | awk 'END { print $$1 }') bytes of text"
+	    $(KERNEL_LIBRARY_OBJECTS) | awk 'END { print $$1 }') bytes of text"
 
 $(TESTKERNEL_ISO): $(TESTKERNEL) tools/iso
 	@tools/iso $(TESTKERNEL) $@ --

@@ -32,7 +32,7 @@ KTLB_STATIC_ASSERT(KTLB_DOORBELL_LINES <= LINES_MAX, "a bell has 32 bits, three 
 struct brief {
     uint64_t space; /* its number, and under it flags (4 bits) and count (4 bits) */
     uint64_t generation;
-    uint64_t op[BRIEF_OPS]; /* an address, and where that is within a page: count (6 bits; 0: all) and shift (6 bits) */
+    uint64_t op[BRIEF_OPS]; /* an address, and below its page: count and one more (6 bits; 0: all), shift (6 bits) */
 };
 #define BRIEF_COUNT_MAX 63u
 KTLB_STATIC_ASSERT(KTLB_PAGE_SHIFT >= 12 && KTLB_OP_FLAGS < 16, "what an op says beside its address fits below a page");
@@ -75,40 +75,41 @@ static bool brief_from(struct brief *brief, const struct ktlb_request *request)
         return false;
     brief->space = request->space_id << 8 | request->flags << 4 | request->count;
     brief->generation = request->generation;
-    for (uint32_t i = 0; i < request->count; i++) {
-        struct ktlb_op op = request->op[i];
+    for (uint32_t i = 0; i == 0 || i < request->count; i++) { /* one at least */
+        const struct ktlb_op *op = &request->op[i];
+        uint32_t count = op->count + 1; /* 0: all */
 
-        if (op.count > BRIEF_COUNT_MAX && op.count != KTLB_ALL)
+        if (count > BRIEF_COUNT_MAX)
             return false;
-        brief->op[i] = op.va | (op.count == KTLB_ALL ? 0 : op.count) << 6 | op.shift;
+        brief->op[i] = op->va | count << 6 | op->shift;
     }
     return true;
 }
 
-static void brief_copy(struct brief *to, const struct brief *from)
+static void brief_copy(struct brief *to, const struct brief *from, uint32_t count)
 {
     to->space = from->space;
     to->generation = from->generation;
     to->op[0] = from->op[0];
-    for (uint32_t i = 1; i < (from->space & 15); i++)
+    for (uint32_t i = 1; i < count; i++)
         to->op[i] = from->op[i];
 }
 
 static void brief_read(const struct brief *brief, struct ktlb_request *request)
 {
-    uint64_t page = (UINT64_C(1) << 12) - 1;
-
     request->space = NULL;
     request->space_id = brief->space >> 8;
     request->generation = brief->generation;
     request->count = brief->space & 15;
     request->flags = brief->space >> 4 & 15;
-    for (uint32_t i = 0; i < request->count; i++) {
-        uint64_t op = brief->op[i];
-        uint32_t count = op >> 6 & BRIEF_COUNT_MAX;
+    for (uint32_t i = 0; i == 0 || i < request->count; i++) { /* one at least */
+        struct ktlb_op *op = &request->op[i];
 
-        request->op[i] = (struct ktlb_op){.va = op & ~page, .count = count ? count : KTLB_ALL, .shift = op & 63,
-                                          .flags = (uint8_t)request->flags};
+        op->va = brief->op[i] >> 12 << 12;
+        op->count = (uint32_t)(brief->op[i] >> 6 & BRIEF_COUNT_MAX) - 1;
+        op->shift = brief->op[i] & 63;
+        op->flags = (uint8_t)request->flags;
+        op->zero = 0;
     }
 }
 
@@ -124,6 +125,17 @@ static uint64_t take_line(struct ktlb_cpu *self, struct ktlb_batch *batch)
     return batch->request.space_id == KTLB_KERNEL_ID ? KERNEL_BIT : SPACE_BIT;
 }
 
+/* @bit: 0 for the first target. */
+KTLB_OUTLINE uint64_t ring_for_line(struct ktlb_cpu *self, struct ktlb_batch *batch, struct door *door, uint64_t *bit)
+{
+    if (!*bit)
+        *bit = take_line(self, batch);
+    KTLB_COUNT(self, overflows, batch->line == KTLB_LINE_NONE);
+    /* Release, pairs with the acquire in take_round: the line holds the request. Of those who ring in one round the first
+     * sends the interrupt; the target, by taking what the last one wrote, acquires from all. */
+    return ktlb_rmw_or_release(&door->bell, *bit);
+}
+
 void ktlb_doorbell_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct ktlb_cpuset *kick)
 {
     struct brief brief;
@@ -136,16 +148,11 @@ void ktlb_doorbell_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct 
 
         /* Acquire, pairs with the release in free_brief: the target has read the last one, and its bit is taken. */
         if (fits && ktlb_rmw_exchange_acquire_u32(&door->taken, 1) == 0) {
-            brief_copy(&door->brief, &brief);
+            brief_copy(&door->brief, &brief, batch->request.count);
             /* Release, pairs with the acquire in take_round: the brief is there. An addition, for the bit is not set. */
             before = ktlb_rmw_add_release(&door->bell, BRIEF_BIT);
         } else {
-            if (!bit)
-                bit = take_line(self, batch);
-            /* Release, likewise, for the line. Of those who ring in one round the first sends the interrupt; the
-             * target, by taking what the last one wrote, acquires from all. */
-            before = ktlb_rmw_or_release(&door->bell, bit);
-            KTLB_COUNT(self, overflows, batch->line == KTLB_LINE_NONE);
+            before = ring_for_line(self, batch, door, &bit);
         }
         batch->ticket[cpu] = (uint32_t)(before >> ROUND_SHIFT) + 1;
         if (!(before & BITS))
@@ -197,7 +204,7 @@ static void execute_brief(struct ktlb_cpu *self, struct door *door)
     ktlb_cpu_execute(self, &request);
 }
 
-static void execute(struct ktlb_cpu *self, struct door *door, uint64_t bits)
+KTLB_OUTLINE void execute(struct ktlb_cpu *self, struct door *door, uint64_t bits)
 {
     /* What was widened first: it flushes the loaded space, and leaves nothing to do for requests on it. */
     if (bits & KERNEL_BIT)
@@ -217,7 +224,10 @@ bool ktlb_doorbell_serve(struct ktlb_cpu *self)
     struct door *door = &doors[self->number];
     uint64_t bits = take_round(self, door);
 
-    execute(self, door, bits);
+    if (KTLB_LIKELY(bits == BRIEF_BIT))
+        execute_brief(self, door);
+    else
+        execute(self, door, bits);
     ktlb_store_release_u32(&door->answered, self->round); /* pairs with the acquire in acked */
     KTLB_COUNT(self, served, ktlb_count_bits(bits));
     return bits != 0;

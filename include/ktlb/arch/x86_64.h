@@ -104,8 +104,10 @@ KTLB_INLINE void ktlb_arch_flush_machine(void)
 /* Drop one range for the loaded tag and global entries. @op.count is neither 0 nor KTLB_ALL. */
 KTLB_INLINE void ktlb_arch_flush_range(struct ktlb_op op)
 {
-    for (uint32_t i = 0; i < op.count; i++)
-        ktlb_x86_invlpg(op.va + ((uint64_t)i << op.shift));
+    uint64_t va = op.va, stride = UINT64_C(1) << op.shift;
+
+    for (uint32_t left = op.count; left; left--, va += stride)
+        ktlb_x86_invlpg(va);
 }
 
 /* Part of a dispatch with KTLB_EXEC: nothing, see above. */
