@@ -239,7 +239,7 @@ void ktlb_batch_dispatch(struct ktlb_batch *batch)
     post_to_targets(self, batch);
     remember(request); /* after posting: the targets need not wait for it, and who finds it missing drops the space */
     if (!KTLB_BY_HARDWARE || !batch->posted) /* a broadcast has reached this CPU as well */
-        ktlb_cpu_execute(self, request); /* while the others do */
+        ktlb_cpu_execute(self, request, false); /* while the others do */
     ktlb_cpu_leave(self, irq);
 }
 

@@ -324,7 +324,7 @@ static void execute_kernel(struct ktlb_cpu *self, const struct ktlb_request *req
         forget_other_slots(self);
 }
 
-void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request)
+void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request, bool alone)
 {
     struct ktlb_slot *slot = &self->slots[self->slot];
 
@@ -344,6 +344,9 @@ void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request)
         KTLB_COUNT(self, already_clean, 1);
     } else if (request->generation - slot->clean > 64) {
         catch_up(self, true); /* the ring does not reach that far: drops the space */
+    } else if (request->op[0].count == KTLB_ALL && alone) {
+        flush_space(self);
+        slot_note(slot, request->generation);
     } else if (request->op[0].count == KTLB_ALL) {
         catch_up(self, false); /* the same flush, which leaves nothing to do for what else is posted here */
     } else {

@@ -146,8 +146,9 @@ KTLB_INLINE struct ktlb_cpu *ktlb_cpu_self(void)
 struct ktlb_cpu *ktlb_cpu_enter(ktlb_irq *irq);
 void ktlb_cpu_leave(struct ktlb_cpu *self, ktlb_irq irq);
 void ktlb_cpu_flush_machine(struct ktlb_cpu *self);
-/* Execute a request of this or another CPU here. => Interrupts masked. */
-void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request);
+/* Execute a request of this or another CPU here. @alone: nothing else is posted to this CPU, so that a flush of the space
+ * need not fetch the space's own line to see what else it covers. => Interrupts masked. */
+void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request, bool alone);
 /* Execute whatever was asked of this CPU and lost its details: for the kernel's half, or for any space. */
 void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel);
 

@@ -195,13 +195,13 @@ static void free_brief(struct door *door)
     ktlb_store_release_u32(&door->taken, 0); /* pairs with the acquire in post: we have read it, and taken its bit */
 }
 
-static void execute_brief(struct ktlb_cpu *self, struct door *door)
+static void execute_brief(struct ktlb_cpu *self, struct door *door, bool alone)
 {
     struct ktlb_request request;
 
     brief_read(&door->brief, &request);
     free_brief(door);
-    ktlb_cpu_execute(self, &request);
+    ktlb_cpu_execute(self, &request, alone);
 }
 
 KTLB_OUTLINE void execute(struct ktlb_cpu *self, struct door *door, uint64_t bits)
@@ -212,9 +212,9 @@ KTLB_OUTLINE void execute(struct ktlb_cpu *self, struct door *door, uint64_t bit
     else if (bits & SPACE_BIT)
         ktlb_cpu_execute_widened(self, false);
     if (bits & BRIEF_BIT)
-        execute_brief(self, door);
+        execute_brief(self, door, false);
     for (bits &= BRIEF_BIT - 1; bits; bits &= bits - 1)
-        ktlb_cpu_execute(self, &lines[ktlb_lowest_bit(bits)].request);
+        ktlb_cpu_execute(self, &lines[ktlb_lowest_bit(bits)].request, false);
 }
 
 /* One round, and those that were forgotten: the core has dropped everything. What is rung after it was taken belongs to
@@ -225,7 +225,7 @@ bool ktlb_doorbell_serve(struct ktlb_cpu *self)
     uint64_t bits = take_round(self, door);
 
     if (KTLB_LIKELY(bits == BRIEF_BIT))
-        execute_brief(self, door);
+        execute_brief(self, door, true);
     else
         execute(self, door, bits);
     ktlb_store_release_u32(&door->answered, self->round); /* pairs with the acquire in acked */

@@ -256,14 +256,14 @@ static void requests_out_of_order_stay_exact(void **state)
     ktlb_store_relaxed(&space.generation, 3);
     fake_cpu = 1;
     fake_log_clear();
-    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batches[2].request);
+    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batches[2].request, false);
     assert_int_equal(slot->clean, 0);
-    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batches[0].request);
+    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batches[0].request, false);
     assert_int_equal(slot->clean, 1);
-    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batches[1].request);
+    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batches[1].request, false);
     assert_int_equal(slot->clean, 3);
     assert_int_equal(fake_logged, 3);
-    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batches[1].request);
+    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batches[1].request, false);
     assert_int_equal(fake_logged, 3);
     assert_int_equal(STAT(1, already_clean), 1);
     fake_cpu = 0;
@@ -281,7 +281,7 @@ static void too_far_behind_flushes_the_space(void **state)
     ktlb_store_relaxed(&space.generation, 70);
     fake_cpu = 1;
     fake_log_clear();
-    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batch.request);
+    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batch.request, false);
     fake_cpu = 0;
     assert_int_equal(fake_count(1, FAKE_CR3), 1);
     assert_int_equal(ktlb_machine.cpu[1].slots[ktlb_machine.cpu[1].slot].clean, 70);
