@@ -17,8 +17,9 @@ bool ktlb_op_well_formed(struct ktlb_op op, unsigned shift_min)
 {
     if (op.shift < shift_min || op.shift >= 64 || (op.flags & ~KTLB_OP_FLAGS) || op.zero != 0 || op.count == 0)
         return false;
-    return op.count == KTLB_ALL ||
-           (!(op.va & ((UINT64_C(1) << op.shift) - 1)) && op.count - 1 <= (UINT64_MAX - op.va) >> op.shift);
+    if (op.count == KTLB_ALL)
+        return op.va == 0;
+    return !(op.va & ((UINT64_C(1) << op.shift) - 1)) && op.count - 1 <= (UINT64_MAX - op.va) >> op.shift;
 }
 
 struct ktlb_op ktlb_op_all(unsigned flags)

@@ -89,6 +89,7 @@ static void batches(void **state)
     static struct ktlb_node page;
     struct ktlb_op op = ktlb_op_range(0, PAGE, 12, 0), crooked = {.va = 5, .count = 1, .shift = 12};
     struct ktlb_op wrapping = {.va = -PAGE, .count = 2, .shift = 12}, flags_only = {.flags = KTLB_TABLES, .shift = 12};
+    struct ktlb_op placed = {.va = PAGE, .count = KTLB_ALL, .shift = 12};
 
     (void)state;
     EXPECT_PANIC(ktlb_batch_init(&batch, NULL), "initialised space");
@@ -102,6 +103,7 @@ static void batches(void **state)
     EXPECT_PANIC(ktlb_batch_add(&batch, crooked), "an op comes from");
     EXPECT_PANIC(ktlb_batch_add(&batch, wrapping), "an op comes from");
     EXPECT_PANIC(ktlb_batch_add(&batch, flags_only), "an op comes from");
+    EXPECT_PANIC(ktlb_batch_add(&batch, placed), "an op comes from");
     EXPECT_PANIC(ktlb_batch_add(&batch, ktlb_op_range(0, PAGE, 12, KTLB_GLOBAL)), "ktlb_kernel's");
     ktlb_batch_dispatch(&batch);
     EXPECT_PANIC(ktlb_batch_add(&batch, op), "before dispatch");
