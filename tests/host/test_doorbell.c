@@ -143,12 +143,12 @@ static void a_room_holds_what_was_asked(void **state)
     const struct ktlb_op five[] = {pages(0, 1, 12, 0), pages(0x7000, 2, 12, 0), pages(0x40000000, 2, 30, 0),
                                    pages(0x200000, 3, 21, 0), pages(0x7fff12345000, 4, 12, 0)};
     const struct ktlb_op one[] = {
-        pages(0, 1, 12, 0), pages(0, 63, 12, 0), pages(0x7fffffffe000, 2, 12, 0), pages(0x5000, 62, 12, KTLB_TABLES),
-        pages(0xffff800000000000, 63, 12, KTLB_EXEC), pages(UINT64_C(63) << 21, 63, 21, 0),
-        pages(UINT64_C(0) - PAGE, 1, 12, 0), pages(UINT64_C(0) - 63 * PAGE, 63, 12, KTLB_OP_FLAGS & ~KTLB_GLOBAL),
+        pages(0, 1, 12, 0), pages(0, 62, 12, 0), pages(0x7fffffffe000, 2, 12, 0), pages(0x5000, 61, 12, KTLB_TABLES),
+        pages(0xffff800000000000, 62, 12, KTLB_EXEC), pages(UINT64_C(63) << 21, 62, 21, 0),
+        pages(UINT64_C(0) - PAGE, 1, 12, 0), pages(UINT64_C(0) - 62 * PAGE, 62, 12, KTLB_OP_FLAGS & ~KTLB_GLOBAL),
         pages(UINT64_C(3) << 48, 5, 48, 0), pages(UINT64_C(1) << 63, 1, 63, 0), pages(0, 2, 62, KTLB_TABLES),
         ktlb_op_all(0), ktlb_op_all(KTLB_TABLES | KTLB_EXEC)};
-    const struct ktlb_op more = pages(0x5000, 64, 12, 0), less[] = {pages(0, 1, 12, 0), pages(0x800000, 64, 12, 0)};
+    const struct ktlb_op more = pages(0x5000, 63, 12, 0), less[] = {pages(0, 1, 12, 0), pages(0x800000, 63, 12, 0)};
     const struct ktlb_op kernel[] = {pages(UINT64_C(0) - 2 * PAGE, 2, 12, KTLB_GLOBAL),
                                      pages(0xffffffff80000000, 2, 21, KTLB_GLOBAL)};
     const struct ktlb_op everything = ktlb_op_all(KTLB_GLOBAL);
