@@ -20,7 +20,7 @@ REPORT_ARM = $(BUILD)/testkernel/aarch64/ktlb.elf
 # The bench's files, of the library as it is, and all.
 REPORT_BENCH = $(sort $(wildcard $(1:%=$(BUILD)/bench/%.csv)))
 REPORT_CHECKED = $(call REPORT_BENCH,targets-checked axes-* deep-*)
-REPORT_CSV = $(REPORT_CHECKED) $(call REPORT_BENCH,targets-bare targets-bound trace-* timed)
+REPORT_CSV = $(REPORT_CHECKED) $(call REPORT_BENCH,targets-bare targets-bound trace-* speed)
 
 REPORT_MADE_FROM = $(KERNEL_LIBRARY) \
     $(wildcard include/ktlb/*.h include/ktlb/*/*.h scenarios/*.[ch] testkernel/*/*.[chS])
