@@ -171,8 +171,8 @@ static void a_room_holds_what_was_asked(void **state)
 /* The flags of all ops together say what becomes of the other tags. */
 static void a_room_holds_flags(void **state)
 {
-    const struct ktlb_op global = pages(0, 1, 12, KTLB_GLOBAL), tables = pages(PAGE * 8, 1, 12, KTLB_GLOBAL | KTLB_TABLES),
-                         some[] = {global, pages(PAGE * 4, 1, 12, 0)};
+    const struct ktlb_op global = pages(0, 1, 12, KTLB_GLOBAL), some[] = {global, pages(PAGE * 4, 1, 12, 0)},
+                         tables = pages(PAGE * 8, 1, 12, KTLB_GLOBAL | KTLB_TABLES);
 
     (void)state;
     ask(&ktlb_kernel, &global, 1, true);
