@@ -266,9 +266,9 @@ void ktlb_lazy_leave(void);
 
 /*
  * The handler of the interrupt that ktlb_port_ipi() sends. Harmless when it was another one.
- * => Interrupts masked, as they are in a handler; or NMI: then CPUs that have interrupts masked are served as well. An NMI that meets the library in
- *    the middle of a change of this CPU's state leaves its work to the end of that, some instructions away. NMIs
- *    do not nest, and call nothing else of the library.
+ * => Interrupts masked, as they are in a handler, for it does not mask them itself; or NMI: then CPUs that have
+ *    interrupts masked are served as well. An NMI that meets the library in the middle of a change of this CPU's state
+ *    leaves its work to the end of that, some instructions away. NMIs do not nest, and call nothing else of the library.
  */
 void ktlb_ipi(void);
 

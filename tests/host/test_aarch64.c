@@ -318,6 +318,32 @@ static void unless_an_erratum_asks_for_it(void **state)
     ASSERT_RECORDED("");
 }
 
+/* ---- other CPUs, told ---- */
+
+/* What an op says beside its address arrives with it. */
+static void a_target_is_told_of_tables(void **state)
+{
+    (void)state;
+    record_boot_with("doorbell", 2, 6);
+    ktlb_space_init(&space);
+    for (record_cpu = 2; record_cpu-- > 0;) {
+        ktlb_switch_begin(&space);
+        ktlb_switch_end();
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        record_cpu = 0;
+        ktlb_batch_init(&batch, &space);
+        ktlb_batch_add(&batch, ktlb_op_range(0x5000, 0x1000, 12, i ? KTLB_TABLES : 0));
+        ktlb_batch_dispatch(&batch);
+        recorded();
+        record_cpu = 1;
+        ktlb_ipi();
+        ASSERT_RECORDED(i ? "dsb_nsh vae1:3000000000005 dsb_nsh isb" : "dsb_nsh vale1:3000000000005 dsb_nsh isb");
+        record_cpu = 0;
+        assert_null(ktlb_batch_sync(&batch));
+    }
+}
+
 /* ---- set-up and hosts ---- */
 
 static void what_the_machine_says(void **state)
@@ -373,6 +399,7 @@ int main(void)
         cmocka_unit_test_setup(a_dispatch_of_code, start),
         cmocka_unit_test_setup(nobody_is_interrupted, start),
         cmocka_unit_test_setup(unless_an_erratum_asks_for_it, start),
+        cmocka_unit_test_setup(a_target_is_told_of_tables, start),
         cmocka_unit_test_setup(what_the_machine_says, start),
         cmocka_unit_test_setup(loading_a_root, start),
     };

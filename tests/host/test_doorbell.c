@@ -127,6 +127,7 @@ static void ask(struct ktlb_space *on, const struct ktlb_op *ops, unsigned count
         }
     }
     assert_int_equal(fake_logged, next);
+    assert_int_equal(STAT(1, not_loaded) + STAT(1, already_clean), 0);
     assert_true(fake_acked(&a, 1));
     assert_null(ktlb_batch_sync(&a));
     assert_int_equal(ktlb_machine.cpu[1].slots[ktlb_machine.cpu[1].slot].clean, ktlb_load_relaxed(&space.generation));
@@ -170,8 +171,8 @@ static void a_room_holds_what_was_asked(void **state)
 /* The flags of all ops together say what becomes of the other tags. */
 static void a_room_holds_flags(void **state)
 {
-    const struct ktlb_op global = pages(0, 1, 12, KTLB_GLOBAL), tables = pages(PAGE * 8, 1, 12, KTLB_GLOBAL | KTLB_TABLES),
-                         some[] = {global, pages(PAGE * 4, 1, 12, 0)};
+    const struct ktlb_op global = pages(0, 1, 12, KTLB_GLOBAL), some[] = {global, pages(PAGE * 4, 1, 12, 0)},
+                         tables = pages(PAGE * 8, 1, 12, KTLB_GLOBAL | KTLB_TABLES);
 
     (void)state;
     ask(&ktlb_kernel, &global, 1, true);
@@ -245,6 +246,21 @@ static void a_room_then_lines_then_the_space(void **state)
     assert_int_equal(STAT(0, overflows), 3);
 }
 
+static void the_same_for_the_kernel(void **state)
+{
+    static struct ktlb_batch batch[KTLB_DOORBELL_TRIES + 2];
+    const unsigned last = KTLB_DOORBELL_TRIES + 1;
+
+    (void)state;
+    for (unsigned i = 0; i <= last; i++)
+        fake_dispatch(&batch[i], &ktlb_kernel, 0, 2 * i);
+    assert_int_equal(STAT(0, overflows), 3);
+    fake_log_clear();
+    interrupt(1);
+    assert_int_equal(fake_log[0].kind, FAKE_INVPCID);
+    assert_true(fake_acked(&batch[last], 1));
+}
+
 /* What is left for the lines is one copy, for those targets alone whose room was taken. */
 static void a_line_for_those_without_room(void **state)
 {
@@ -260,6 +276,7 @@ static void a_line_for_those_without_room(void **state)
     interrupt(1);
     assert_int_equal(fake_count(1, FAKE_INVLPG), 2);
     assert_int_equal(fake_count(2, FAKE_INVLPG), 1);
+    assert_int_equal(STAT(1, not_loaded), 0);
     assert_true(ktlb_batch_done(&a) && ktlb_batch_done(&b));
 }
 
@@ -267,6 +284,7 @@ static void next_batch(void)
 {
     fake_invlpg_hook = NULL;
     fake_dispatch(&b, &space, 0, 2);
+    assert_int_equal((uint32_t)door_of(1)->bell, ROOM_BIT);
     ktlb_ipi(); /* by NMI: left to the end of the section */
     assert_false(fake_acked(&b, 1));
 }
@@ -359,6 +377,7 @@ int main(void)
         cmocka_unit_test_setup(a_room_holds_flags, start),
         cmocka_unit_test_setup(a_room_holds_large_numbers, start),
         cmocka_unit_test_setup(a_room_then_lines_then_the_space, start),
+        cmocka_unit_test_setup(the_same_for_the_kernel, start),
         cmocka_unit_test_setup(a_line_for_those_without_room, start),
         cmocka_unit_test_setup(the_room_is_free_before_its_request_is_done, start),
         cmocka_unit_test_setup(a_room_that_was_forgotten_is_free, start),

@@ -158,6 +158,27 @@ static void a_dispatch_of_code(void **state)
     ASSERT_RECORDED("sfence_vma_all fence_i");
 }
 
+/* What an op says beside its address arrives with it. */
+static void a_target_is_told_of_code(void **state)
+{
+    struct ktlb_batch batch;
+
+    (void)state;
+    record_boot_with("doorbell", 2, 0);
+    record_cpu = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        ktlb_batch_init(&batch, &ktlb_kernel);
+        ktlb_batch_add(&batch, pages(1, KTLB_GLOBAL | (i ? KTLB_EXEC : 0)));
+        ktlb_batch_dispatch(&batch);
+        recorded();
+        record_cpu = 1;
+        ktlb_ipi();
+        ASSERT_RECORDED(i ? "sfence_vma_va:5000 fence_i" : "sfence_vma_va:5000");
+        record_cpu = 0;
+        assert_null(ktlb_batch_sync(&batch));
+    }
+}
+
 /* ---- the firmware's remote fences ---- */
 
 static void assert_call(struct ktlb_riscv64_sbi_call call, uint64_t function, uint64_t first, uint64_t size,
@@ -285,6 +306,7 @@ int main(void)
         cmocka_unit_test_setup(what_asking_leaves_behind, start),
         cmocka_unit_test_setup(loading_a_root, start),
         cmocka_unit_test_setup(a_dispatch_of_code, start),
+        cmocka_unit_test_setup(a_target_is_told_of_code, start),
         cmocka_unit_test_setup(what_the_firmware_is_asked, start),
         cmocka_unit_test_setup(the_last_page_of_all, start),
         cmocka_unit_test_setup(harts_are_not_cpus, start),

@@ -65,9 +65,9 @@
 #define KTLB_SCOREBOARD_EARLY 0
 #endif
 
-/* How many requests the whole machine has under way at the doorbells, each to any number of targets, and how many
- * places a CPU looks at for a free one before it widens to the space. guess: two per CPU of a machine of fifteen; a
- * failed look is a cache line of somebody else's. */
+/* How many requests the whole machine has under way at the doorbells, each to any number of targets, beside the short
+ * one that each target's door has room for; and how many places a CPU looks at for a free one before it widens to the
+ * space. guess: two per CPU of a machine of fifteen; a failed look is a cache line of somebody else's. */
 #ifndef KTLB_DOORBELL_LINES
 #define KTLB_DOORBELL_LINES 29
 #endif
