@@ -44,7 +44,7 @@ struct door {
     struct ktlb_u32 taken;    /* the brief is somebody's */
     struct brief brief;
 };
-KTLB_STATIC_ASSERT(sizeof(struct door) == (KTLB_CACHE_LINE > 64 ? KTLB_CACHE_LINE : 64), "a door is one line, or two short ones");
+KTLB_STATIC_ASSERT(sizeof(struct door) == (KTLB_CACHE_LINE > 64 ? KTLB_CACHE_LINE : 64), "a door is a line, or two short ones");
 
 static struct ktlb_line *lines;
 static struct door *doors;
