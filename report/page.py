@@ -479,8 +479,7 @@ def throughput(paths, cells, default):
     for path in paths:
         with open(path, newline="") as file:
             for row in csv.DictReader(file):
-                cell = tuple(row[name] if name == "space" else int(row[name]) for name in model.CELL)
-                rounds[cell][row["protocol"]].append(int(row["shootdowns"]) / int(row["cycles"]))
+                rounds[model.cell_of(row)][row["protocol"]].append(int(row["shootdowns"]) / int(row["cycles"]))
     names = sorted({name for found in rounds.values() for name in found}, key=lambda name: (name != default, name))
 
     def shown(cell, name):

@@ -111,6 +111,11 @@ def checks():
 CELL = "cpus members initiators pages ranges space lazy".split()
 
 
+def cell_of(row):
+    """The cell of a row of such a file: its values of CELL."""
+    return tuple(row[name] if name == "space" else int(row[name]) for name in CELL)
+
+
 def read_counts(paths):
     """{(cell…): {protocol: sums of its rows}}, of all files; a cell is the values of CELL. Told, the
     targets of a shootdown, is summed up over shootdowns."""
@@ -118,8 +123,7 @@ def read_counts(paths):
     for path in paths:
         with open(path, newline="") as file:
             for row in csv.DictReader(file):
-                cell = tuple(row[name] if name == "space" else int(row[name]) for name in CELL)
-                sums = cells[cell][row["protocol"]]
+                sums = cells[cell_of(row)][row["protocol"]]
                 for name, value in row.items():
                     if name not in (*CELL, "machine", "emulator", "commit", "protocol", "row", "round", "told"):
                         sums[name] += float(value)
