@@ -6,25 +6,17 @@
  */
 #include "internal.h"
 
-#include "ktlb/arch/arch.h"
-
 void ktlb_batch_init(struct ktlb_batch *batch, struct ktlb_space *space)
 {
-    KTLB_ASSERT(space && space->id, "a batch is on an initialised space");
+    KTLB_ASSERT(space, "a batch is on a space");
+    /* Nothing of it is read: its line may be another CPU's, and is fetched once, by dispatch, to be written. */
     batch->request.space = space;
-    batch->request.space_id = space->id;
-    batch->request.generation = 0;
     batch->request.count = 0;
     batch->request.flags = 0;
-    batch->waiting = (struct ktlb_cpuset){{0}};
     batch->pages = NULL;
     batch->pages_end = &batch->pages;
     batch->state = KTLB_BATCH_OPEN;
-    batch->line = 0;
-    batch->posted = false;
     batch->joined = KTLB_BATCH_APART;
-    batch->initiator = batch->reports = 0;
-    batch->waits_since = 0;
 }
 
 /* ---- gathering ---- */
@@ -138,25 +130,26 @@ static void limit(struct ktlb_cpu *self, struct ktlb_batch *batch)
     struct ktlb_request *request = &batch->request;
 
     KTLB_COUNT(self, squeezed, batch->joined != KTLB_BATCH_APART);
+    if (KTLB_LIKELY(ktlb_request_strides(request) <= KTLB_FLUSH_MAX))
+        return;
     if (request->op[0].count == KTLB_ALL) {
         KTLB_COUNT(self, widened_far, batch->joined == KTLB_BATCH_TOO_FAR);
         KTLB_COUNT(self, asked_all, batch->joined != KTLB_BATCH_TOO_FAR);
         return;
     }
-    if (ktlb_request_strides(request) > KTLB_FLUSH_MAX) {
-        widen(request);
-        KTLB_COUNT(self, widened_limit, 1);
-    }
+    widen(request);
+    KTLB_COUNT(self, widened_limit, 1);
 }
 
 /*
  * Who may hold what @request removes: the active CPUs and, when table pages die, the lazy ones, whose walkers are
  * still in the tables. Acquire [R]: a CPU no longer found is done with the space, pairs with [L]. The active set is
- * read first: see ktlb_lazy_enter(). For comparisons everyone who is online is asked as well.
+ * read first: see ktlb_lazy_enter(). For comparisons everyone who is online is asked as well. Returns whether some who
+ * are lazy are not.
  */
-static void find_targets(struct ktlb_cpu *self, struct ktlb_batch *batch)
+static bool find_targets(struct ktlb_cpu *self, struct ktlb_batch *batch, const struct ktlb_space *space)
 {
-    struct ktlb_space *space = batch->request.space;
+    uint64_t spared = 0;
 
     KTLB_COUNT(self, tables, (batch->request.flags & KTLB_TABLES) != 0);
     for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++) {
@@ -169,9 +162,12 @@ static void find_targets(struct ktlb_cpu *self, struct ktlb_batch *batch)
             active |= ktlb_load_relaxed(&ktlb_kernel.active.word[i]); /* no more than may hold it: orders nothing */
         KTLB_COUNT(self, lazy_told, ktlb_count_bits(lazy & active));
         KTLB_COUNT(self, lazy_skipped, ktlb_count_bits(lazy & ~active));
+        spared |= lazy & ~active;
+        if (KTLB_CPUSET_WORDS == 1 || i == self->number / 64)
+            active &= ~(UINT64_C(1) << (self->number % 64));
         batch->waiting.word[i] = active;
     }
-    ktlb_cpuset_remove(&batch->waiting, self->number);
+    return spared != 0;
 }
 
 static void post_to_targets(struct ktlb_cpu *self, struct ktlb_batch *batch)
@@ -196,51 +192,70 @@ static void post_to_targets(struct ktlb_cpu *self, struct ktlb_batch *batch)
     KTLB_COUNT(self, interrupts_saved, told - kicked);
 }
 
-/* For CPUs that are not told. One op: several become their hull, or the space. The kernel's half has no such CPUs. */
-static void remember(const struct ktlb_request *request)
+/*
+ * For CPUs that are not told: those in @spared, and any that holds entries under a tag that is not loaded. And for what a
+ * protocol tells without its details. The kernel's half has no such CPUs. One op: several become their hull, or the space.
+ */
+static void remember(const struct ktlb_request *request, bool spared)
 {
 #if KTLB_SPACE_RING
-    struct ktlb_op op = request->op[0];
+    struct ktlb_op op;
 
-    if (request->space == &ktlb_kernel || KTLB_BY_HARDWARE)
+    if (!(spared || ktlb_machine.asids || KTLB_PROTOCOL_RECALLS) || request->space == &ktlb_kernel || KTLB_BY_HARDWARE)
         return;
+    op = request->op[0];
     for (uint32_t i = 1; i < request->count; i++)
         op = ktlb_op_join(op, request->op[i], KTLB_FLUSH_MAX);
     op.flags = (uint8_t)request->flags;
     ktlb_space_remember(request->space, request->generation, op);
 #else
-    (void)request;
+    (void)request, (void)spared;
 #endif
 }
 
-void ktlb_batch_dispatch(struct ktlb_batch *batch)
+static struct ktlb_cpu *dispatch(struct ktlb_batch *batch)
 {
     struct ktlb_request *request = &batch->request;
+    struct ktlb_space *space = request->space;
     struct ktlb_cpu *self;
     ktlb_irq irq;
+    bool spared;
 
     KTLB_ASSERT(batch->state == KTLB_BATCH_OPEN, "a batch is dispatched once, after init");
     batch->state = KTLB_BATCH_SENT;
-    if (request->count == 0) {
-        KTLB_COUNT(ktlb_cpu_self(), dispatches_empty, 1);
-        return;
-    }
+    batch->posted = false;
+    batch->reports = 0;
+    batch->waits_since = 0;
     self = ktlb_cpu_enter(&irq);
     batch->initiator = self->number;
+    if (KTLB_UNLIKELY(request->count == 0)) {
+        batch->waiting = (struct ktlb_cpuset){{0}};
+        KTLB_COUNT(self, dispatches_empty, 1);
+        goto out;
+    }
     limit(self, batch);
     if (request->flags & KTLB_EXEC)
         ktlb_arch_sync_code();
     /* Release [G]: who reads this generation, or a later one, also sees the page-table changes it stands for. */
-    request->generation = ktlb_rmw_add_release(&request->space->generation, 1) + 1;
+    request->generation = ktlb_rmw_add_release(&space->generation, 1) + 1;
+    request->space_id = space->id;
+    KTLB_ASSERT(request->space_id, "a batch is on an initialised space");
     ktlb_fence_seq_cst(); /* [F1], pairs with [F2] in switch_begin and lazy_leave, [F3] in online; and publishes the request */
-    find_targets(self, batch);
+    spared = find_targets(self, batch, space);
     KTLB_COUNT(self, dispatches, 1);
     KTLB_EVENT(self, DISPATCH, request->space_id, request->generation, ktlb_request_strides(request));
     post_to_targets(self, batch);
-    remember(request); /* after posting: the targets need not wait for it, and who finds it missing drops the space */
+    remember(request, spared); /* after posting: the targets need not wait for it, and who finds it missing drops the space */
     if (!KTLB_BY_HARDWARE || !batch->posted) /* a broadcast has reached this CPU as well */
         ktlb_cpu_execute(self, request, false); /* while the others do */
+out:
     ktlb_cpu_leave(self, irq);
+    return self;
+}
+
+void ktlb_batch_dispatch(struct ktlb_batch *batch)
+{
+    dispatch(batch);
 }
 
 /* ---- waiting ---- */
@@ -258,7 +273,7 @@ KTLB_OUTLINE bool target_left(const struct ktlb_u32 *online)
 }
 
 /* Whether @cpu is done with this batch. */
-static bool target_answered(const struct ktlb_batch *batch, unsigned cpu)
+KTLB_INLINE bool target_answered(const struct ktlb_batch *batch, unsigned cpu)
 {
     const struct ktlb_u32 *online = &ktlb_machine.cpu[cpu].online;
 
@@ -271,10 +286,15 @@ static bool target_answered(const struct ktlb_batch *batch, unsigned cpu)
  * and end the wait no sooner. */
 static bool all_answered(struct ktlb_batch *batch)
 {
-    KTLB_CPUSET_EACH(cpu, &batch->waiting) {
-        if (!target_answered(batch, cpu))
+    for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++) {
+        uint64_t rest = batch->waiting.word[i];
+
+        for (; rest; rest &= rest - 1)
+            if (!target_answered(batch, 64 * i + ktlb_lowest_bit(rest)))
+                break;
+        batch->waiting.word[i] = rest;
+        if (rest)
             return false;
-        ktlb_cpuset_remove(&batch->waiting, cpu);
     }
     if (batch->posted) {
         batch->posted = false;
@@ -289,7 +309,7 @@ bool ktlb_batch_done(struct ktlb_batch *batch)
     return all_answered(batch);
 }
 
-static void report_stall(struct ktlb_cpu *self, struct ktlb_batch *batch)
+KTLB_OUTLINE void report_stall(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
     struct ktlb_cpuset others;
     ktlb_irq irq;
@@ -329,7 +349,7 @@ static void wait(struct ktlb_cpu *self, struct ktlb_batch *batch)
     KTLB_EVENT_SET(self, WAIT, &batch->request, &batch->waiting);
     batch->waits_since = ktlb_arch_cycles();
     do {
-        if (!ktlb_poll())
+        if (!ktlb_cpu_poll(self))
             ktlb_arch_relax();
         if (++spins == KTLB_STALL_SPINS) {
             spins = 0;
@@ -346,17 +366,20 @@ static void wait(struct ktlb_cpu *self, struct ktlb_batch *batch)
     }
 }
 
-struct ktlb_node *ktlb_batch_sync(struct ktlb_batch *batch)
+static struct ktlb_node *sync(struct ktlb_cpu *self, struct ktlb_batch *batch, bool answered)
 {
-    struct ktlb_cpu *self = ktlb_cpu_self();
-
-    KTLB_ASSERT(batch->state == KTLB_BATCH_SENT, "a batch is dispatched before it is synced, and synced once");
-    if (!ktlb_batch_done(batch))
+    if (!answered)
         wait(self, batch);
     KTLB_EVENT(self, SYNC, batch->request.space_id, batch->request.generation, waited(batch));
     KTLB_COUNT(self, syncs, 1);
     batch->state = 0;
     return batch->pages;
+}
+
+struct ktlb_node *ktlb_batch_sync(struct ktlb_batch *batch)
+{
+    KTLB_ASSERT(batch->state == KTLB_BATCH_SENT, "a batch is dispatched before it is synced, and synced once");
+    return sync(ktlb_cpu_self(), batch, all_answered(batch));
 }
 
 const struct ktlb_cpuset *ktlb_batch_waiting(const struct ktlb_batch *batch)
@@ -376,9 +399,11 @@ void ktlb_batch_wait_read(const struct ktlb_batch *batch, struct ktlb_wait *wait
 void ktlb_flush(struct ktlb_space *space, struct ktlb_op op)
 {
     struct ktlb_batch batch;
+    struct ktlb_cpu *self;
 
     ktlb_batch_init(&batch, space);
     ktlb_batch_add(&batch, op);
-    ktlb_batch_dispatch(&batch);
-    ktlb_batch_sync(&batch);
+    self = dispatch(&batch);
+    /* No answer is looked for yet: that would take its line from a target that is about to write there. */
+    sync(self, &batch, KTLB_BY_HARDWARE ? all_answered(&batch) : ktlb_cpuset_empty(&batch.waiting));
 }

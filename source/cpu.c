@@ -6,10 +6,9 @@
  */
 #include "internal.h"
 
-#include "ktlb/arch/arch.h"
-
 struct ktlb_machine ktlb_machine;
 struct ktlb_arch ktlb_arch;
+struct ktlb_slot ktlb_slot_nobody;
 
 /* ---- set-up ---- */
 
@@ -60,7 +59,7 @@ size_t ktlb_memory_size(const struct ktlb_config *config)
 
 static void cpu_init(struct ktlb_cpu *cpu, unsigned number)
 {
-    *cpu = (struct ktlb_cpu){.number = number, .loaded = &ktlb_kernel, .slot = KTLB_SLOT_NONE};
+    *cpu = (struct ktlb_cpu){.number = number, .loaded = &ktlb_kernel, .slot = &ktlb_slot_nobody};
 }
 
 /* By broadcast, each CPU may keep two tags for itself while the others change hands: see asid.c. */
@@ -136,8 +135,11 @@ static bool slot_has(const struct ktlb_slot *slot, uint64_t generation)
     return ahead < 64 && slot->beyond >> ahead & 1;
 }
 
-KTLB_OUTLINE void slot_note_beyond(struct ktlb_slot *slot, uint64_t ahead)
+/* @generation is executed here. Too far beyond what is clean, it is left unsaid: that costs a flush later. */
+static void slot_note(struct ktlb_slot *slot, uint64_t generation)
 {
+    uint64_t ahead = generation - slot->clean - 1;
+
     if (ahead > 63) /* which it also is when it is behind */
         return;
     slot->beyond |= UINT64_C(1) << ahead;
@@ -145,17 +147,6 @@ KTLB_OUTLINE void slot_note_beyond(struct ktlb_slot *slot, uint64_t ahead)
         slot->beyond >>= 1;
         slot->clean++;
     }
-}
-
-/* @generation is executed here. Too far beyond what is clean, it is left unsaid: that costs a flush later. */
-static void slot_note(struct ktlb_slot *slot, uint64_t generation)
-{
-    uint64_t ahead = generation - slot->clean - 1;
-
-    if (KTLB_LIKELY((ahead | slot->beyond) == 0)) /* the next, and none beyond it */
-        slot->clean = generation;
-    else
-        slot_note_beyond(slot, ahead);
 }
 
 /* Everything up to @generation is executed here. */
@@ -179,16 +170,16 @@ static void note_if_held(struct ktlb_cpu *self, const struct ktlb_request *reque
 }
 
 /* The slot of @space, or the one to give it: never the loaded one, whose entries are in use. */
-static unsigned slot_for(struct ktlb_cpu *self, const struct ktlb_space *space)
+static struct ktlb_slot *slot_for(struct ktlb_cpu *self, const struct ktlb_space *space)
 {
     for (unsigned i = 0; i < slots_in_use(); i++)
         if (self->slots[i].space_id == space->id)
-            return i;
+            return &self->slots[i];
     do
         self->victim = (self->victim + 1) % slots_in_use();
-    while (self->victim == self->slot); /* at least two slots: the second turn ends it */
+    while (&self->slots[self->victim] == self->slot); /* at least two slots: the second turn ends it */
     self->slots[self->victim] = (struct ktlb_slot){0};
-    return self->victim;
+    return &self->slots[self->victim];
 }
 
 /* What the other tags hold can no longer be trusted: their next load flushes. */
@@ -196,7 +187,7 @@ static void forget_other_slots(struct ktlb_cpu *self)
 {
     KTLB_COUNT(self, tags_forgotten, 1);
     for (unsigned i = 0; i < slots_in_use(); i++)
-        if (i != self->slot)
+        if (&self->slots[i] != self->slot)
             self->slots[i] = (struct ktlb_slot){0};
 }
 
@@ -289,7 +280,7 @@ static void execute_missed(struct ktlb_cpu *self)
  * its answer. */
 static void catch_up(struct ktlb_cpu *self, bool exactly)
 {
-    struct ktlb_slot *slot = &self->slots[self->slot];
+    struct ktlb_slot *slot = self->slot;
     uint64_t generation = ktlb_load_acquire(&self->loaded->generation);
 
     if (exactly && gather_missed(self, self->loaded, slot, generation, 0)) {
@@ -324,9 +315,9 @@ static void execute_kernel(struct ktlb_cpu *self, const struct ktlb_request *req
         forget_other_slots(self);
 }
 
-void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request, bool alone)
+void ktlb_cpu_execute_any(struct ktlb_cpu *self, const struct ktlb_request *request, bool alone)
 {
-    struct ktlb_slot *slot = &self->slots[self->slot];
+    struct ktlb_slot *slot = self->slot;
 
     KTLB_EVENT(self, EXECUTE, request->space_id, request->generation, ktlb_request_strides(request));
     if (KTLB_BY_HARDWARE) {
@@ -338,7 +329,7 @@ void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request,
         KTLB_COUNT(self, in_switch, 1);
     } else if (request->space_id == KTLB_KERNEL_ID) {
         execute_kernel(self, request);
-    } else if (self->slot == KTLB_SLOT_NONE || slot->space_id != request->space_id) {
+    } else if (slot->space_id != request->space_id) {
         KTLB_COUNT(self, not_loaded, 1); /* what its tag still holds is behind its generation: flushed when loaded */
     } else if (slot_has(slot, request->generation)) {
         KTLB_COUNT(self, already_clean, 1);
@@ -361,7 +352,7 @@ void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel)
     if (kernel || self->next || KTLB_BY_HARDWARE) {
         ktlb_cpu_flush_machine(self);
         KTLB_COUNT(self, in_switch, self->next != NULL);
-    } else if (self->slot != KTLB_SLOT_NONE) {
+    } else if (self->slot != &ktlb_slot_nobody) {
         catch_up(self, true);
     }
 }
@@ -386,22 +377,30 @@ static void section_begin(struct ktlb_cpu *self)
     ktlb_fence_signal();
 }
 
-/* An NMI before the first store here is deferred, and seen by the load; one after it serves. The loop ends when no NMI
- * has come during its last turn. */
-static void section_end(struct ktlb_cpu *self)
+/* An NMI before the store here is deferred, and seen by the load; one after it serves. True: one was deferred. */
+KTLB_INLINE bool section_leave(struct ktlb_cpu *self)
 {
-    for (;;) {
-        ktlb_fence_signal();
-        ktlb_store_relaxed_u32(&self->busy, 0);
-        ktlb_fence_signal();
-        if (KTLB_LIKELY(!ktlb_load_relaxed_u32(&self->deferred)))
-            break;
-        ktlb_store_relaxed_u32(&self->busy, 1);
-        ktlb_fence_signal();
+    ktlb_fence_signal();
+    ktlb_store_relaxed_u32(&self->busy, 0);
+    ktlb_fence_signal();
+    return KTLB_UNLIKELY(ktlb_load_relaxed_u32(&self->deferred));
+}
+
+/* Ended when no NMI has come during its last turn. */
+KTLB_OUTLINE void serve_deferred(struct ktlb_cpu *self)
+{
+    do {
+        section_begin(self);
         ktlb_store_relaxed_u32(&self->deferred, 0); /* first: an NMI that comes while we serve counts again */
         ktlb_fence_signal();
         serve_posted(self);
-    }
+    } while (section_leave(self));
+}
+
+KTLB_INLINE void section_end(struct ktlb_cpu *self)
+{
+    if (section_leave(self))
+        serve_deferred(self);
 }
 
 struct ktlb_cpu *ktlb_cpu_enter(ktlb_irq *irq)
@@ -439,18 +438,19 @@ void ktlb_ipi(void)
     KTLB_COUNT(self, ipis_idle, !any);
 }
 
-bool ktlb_poll(void)
+bool ktlb_cpu_serve(void)
 {
     ktlb_irq irq;
-    struct ktlb_cpu *self;
-    bool any;
+    struct ktlb_cpu *self = ktlb_cpu_enter(&irq);
+    bool any = serve_posted(self);
 
-    if (!KTLB_PROTOCOL_FUNCTION(pending)(ktlb_cpu_self()))
-        return false;
-    self = ktlb_cpu_enter(&irq);
-    any = serve_posted(self);
     ktlb_cpu_leave(self, irq);
     return any;
+}
+
+bool ktlb_poll(void)
+{
+    return ktlb_cpu_poll(ktlb_cpu_self());
 }
 
 /* ---- switching ---- */
@@ -483,7 +483,7 @@ struct ktlb_load ktlb_switch_begin(struct ktlb_space *next)
     KTLB_ASSERT(next && next->id, "a space is initialised before it is loaded");
     KTLB_COUNT(self, switches, 1);
     self->next = next;
-    self->next_slot = KTLB_SLOT_NONE;
+    self->next_slot = &ktlb_slot_nobody;
     if (next == &ktlb_kernel)
         goto out; /* always a member, and its own tag is always flushed */
 
@@ -501,8 +501,8 @@ struct ktlb_load ktlb_switch_begin(struct ktlb_space *next)
     generation = ktlb_load_acquire(&next->generation); /* [A], pairs with [G]: see catch_up */
 
     self->next_slot = slot_for(self, next);
-    slot = &self->slots[self->next_slot];
-    load.asid = ktlb_machine.asids ? (uint16_t)(self->next_slot + 1) : 0;
+    slot = self->next_slot;
+    load.asid = ktlb_machine.asids ? (uint16_t)(slot - self->slots + 1) : 0;
     KTLB_COUNT(self, switch_new, slot->space_id != next->id);
     if (ktlb_machine.asids && slot->space_id == next->id)
         load.flush = slot->clean < generation && !plan_catch_up(self, next, slot, generation);
@@ -510,6 +510,7 @@ struct ktlb_load ktlb_switch_begin(struct ktlb_space *next)
     slot->space_id = next->id;
     slot_reset(slot, generation);
 out:
+    self->slot = &ktlb_slot_nobody;
     KTLB_COUNT(self, switch_clean, !load.flush);
     KTLB_EVENT(self, SWITCH, next->id, ktlb_load_relaxed(&next->generation), load.flush);
     ktlb_cpu_leave(self, irq);
@@ -586,8 +587,8 @@ void ktlb_lazy_leave(void)
     if (space != &ktlb_kernel && !KTLB_BY_HARDWARE) {
         ktlb_space_join(&space->active, self->number); /* [J] */
         ktlb_fence_seq_cst();                          /* [F2], pairs with [F1] in dispatch: see space.c */
-        KTLB_COUNT(self, lazy_clean, ktlb_load_relaxed(&space->generation) == self->slots[self->slot].clean);
-        if (ktlb_load_relaxed(&space->generation) != self->slots[self->slot].clean)
+        KTLB_COUNT(self, lazy_clean, ktlb_load_relaxed(&space->generation) == self->slot->clean);
+        if (ktlb_load_relaxed(&space->generation) != self->slot->clean)
             catch_up(self, true);
         /* Last: who no longer finds this CPU lazy may take it that the flush above is done [L]. */
         ktlb_space_leave(&space->lazy, self->number);

@@ -8,6 +8,7 @@
 #define KTLB_INTERNAL_H
 
 #include "ktlb/ktlb.h"
+#include "ktlb/arch/arch.h"
 #include "protocol/protocol.h"
 
 #if KTLB_ASSERTIONS
@@ -40,9 +41,6 @@ struct ktlb_counters {
 /* ktlb_kernel.id. */
 #define KTLB_KERNEL_ID 1
 
-/* A slot number of a CPU that has the kernel's own root loaded. */
-#define KTLB_SLOT_NONE KTLB_ASIDS_MAX
-
 /* A CPU's own state. Others read @online and the counters; nobody else writes anything here. */
 struct ktlb_cpu {
     /* Read by initiators that wait: whether this CPU still answers. */
@@ -50,10 +48,10 @@ struct ktlb_cpu {
 
     KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_space *loaded; /* its root is in the register */
     struct ktlb_space *next;                                 /* between switch_begin and _end, else NULL */
+    struct ktlb_slot *slot;      /* of @loaded; nobody's: by the kernel's own root, and while there is a @next */
+    struct ktlb_slot *next_slot; /* of @next */
     unsigned number;
-    unsigned slot;      /* of @loaded */
-    unsigned next_slot; /* of @next */
-    unsigned victim;    /* where the search for a slot to reuse goes on */
+    unsigned victim; /* where the search for a slot to reuse goes on */
     uint32_t round; /* the protocol doorbell's own */
     bool lazy;
     struct ktlb_u32 busy;     /* in a section: what is here may be half changed */
@@ -134,6 +132,9 @@ uint64_t ktlb_request_strides(const struct ktlb_request *request);
 
 /* ---- cpu.c ---- */
 
+/* The slot of a CPU that holds no space's entries: no space has its number, 0. Constant. */
+extern struct ktlb_slot ktlb_slot_nobody;
+
 KTLB_INLINE struct ktlb_cpu *ktlb_cpu_self(void)
 {
     unsigned number = ktlb_port_cpu();
@@ -145,10 +146,35 @@ KTLB_INLINE struct ktlb_cpu *ktlb_cpu_self(void)
  * whatever a section does to its CPU's state, an NMI finds it whole. Sections do not nest and wait for no one. */
 struct ktlb_cpu *ktlb_cpu_enter(ktlb_irq *irq);
 void ktlb_cpu_leave(struct ktlb_cpu *self, ktlb_irq irq);
+/* Execute what is posted to this CPU; whether there was anything / the same, if there may be. => Not in a section. */
+bool ktlb_cpu_serve(void);
+KTLB_INLINE bool ktlb_cpu_poll(const struct ktlb_cpu *self)
+{
+    return KTLB_UNLIKELY(KTLB_PROTOCOL_FUNCTION(pending)(self)) && ktlb_cpu_serve();
+}
 void ktlb_cpu_flush_machine(struct ktlb_cpu *self);
+/* Most requests: one range, in the next dispatch there is for the space that is loaded. False: it is another, and nothing
+ * is done. => Interrupts masked. */
+KTLB_INLINE bool ktlb_cpu_execute_next(struct ktlb_cpu *self, uint64_t space_id, uint64_t generation, struct ktlb_op op)
+{
+    struct ktlb_slot *slot = self->slot;
+
+    if (KTLB_UNLIKELY(slot->space_id != space_id || (generation - slot->clean - 1) | slot->beyond || op.count == KTLB_ALL))
+        return false;
+    KTLB_EVENT(self, EXECUTE, space_id, generation, op.count);
+    ktlb_arch_flush_range(op);
+    KTLB_COUNT(self, strides, op.count);
+    slot->clean = generation;
+    return true;
+}
+void ktlb_cpu_execute_any(struct ktlb_cpu *self, const struct ktlb_request *request, bool alone);
 /* Execute a request of this or another CPU here. @alone: nothing else is posted to this CPU, so that a flush of the space
  * need not fetch the space's own line to see what else it covers. => Interrupts masked. */
-void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request, bool alone);
+KTLB_INLINE void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request, bool alone)
+{
+    if (request->count > 1 || !ktlb_cpu_execute_next(self, request->space_id, request->generation, request->op[0]))
+        ktlb_cpu_execute_any(self, request, alone);
+}
 /* Execute whatever was asked of this CPU and lost its details: for the kernel's half, or for any space. */
 void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel);
 

@@ -52,7 +52,7 @@ void ktlb_space_fini(struct ktlb_space *space)
     KTLB_ASSERT(space != &ktlb_kernel, "the kernel's space is not freed");
     KTLB_ASSERT(ktlb_space_set_empty(&space->active) || KTLB_BY_HARDWARE, "a space is freed only when no CPU has it loaded");
     KTLB_ASSERT(ktlb_space_set_empty(&space->lazy), "a space is freed only when no CPU has it loaded lazily");
-    space->id = 0; /* a batch on it from here on is caught by ktlb_batch_init() */
+    space->id = 0; /* a batch on it from here on is caught when it is dispatched */
 }
 
 /* Relaxed: that this CPU is online is seen, by an initiator that finds it here, through [F3] and [F4]. The full fence that

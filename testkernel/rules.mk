@@ -52,13 +52,13 @@ $(KERNEL_DIR)/%.o: %.c $(KERNEL_DIR)/flags
 	@tools/setup $(KERNEL_CC_SETUP)
 	@$(KERNEL_CC) $(KERNEL_CFLAGS) -MMD -MP -c $< -o $@
 
+KERNEL_LINK = $(KERNEL_TOOL)ld
+KERNEL_LINK_OPTION =
 ifdef KERNEL_WHOLE
 $(KERNEL_LIBRARY_OBJECTS): KERNEL_CFLAGS += -flto
-$(KERNEL_DIR)/ktlb.o: $(KERNEL_LIBRARY_OBJECTS)
-	@$(KERNEL_CC) $(KERNEL_CFLAGS) -flto -flinker-output=nolto-rel -r -nostdlib $^ -o $@
-KERNEL_LINKED = $(filter-out $(KERNEL_LIBRARY_OBJECTS),$(KERNEL_OBJECTS)) $(KERNEL_DIR)/ktlb.o
+KERNEL_LINK = $(KERNEL_CC) $(KERNEL_CFLAGS) -flto -no-pie
+KERNEL_LINK_OPTION = -Wl,
 endif
-KERNEL_LINKED ?= $(KERNEL_OBJECTS)
 
 # A loop that fills memory must not become a call of memset, least of all in memset.
 $(KERNEL_DIR)/testkernel/common/string.o: KERNEL_CFLAGS += -fno-builtin \
@@ -81,10 +81,11 @@ $(KERNEL_DIR)/flags: FORCE
 	@cmp -s $@.new $@ || cp $@.new $@
 .PHONY: FORCE
 
-$(TESTKERNEL): $(KERNEL_LINKED) $(KERNEL_DIR)/link.ld
+$(TESTKERNEL): $(KERNEL_OBJECTS) $(KERNEL_DIR)/link.ld
 	@tools/setup $(KERNEL_LD_SETUP)
-	@$(KERNEL_TOOL)ld -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments \
-	    $(KERNEL_WRAP:%=--wrap=%) -T $(KERNEL_DIR)/link.ld $(KERNEL_LINKED) -o $@
+	@$(KERNEL_LINK) -nostdlib -static $(KERNEL_LINK_OPTION)--build-id=none -z max-page-size=4096 -z noexecstack \
+	    $(addprefix $(KERNEL_LINK_OPTION),--no-warn-rwx-segments $(KERNEL_WRAP:%=--wrap=%)) \
+	    -T $(KERNEL_DIR)/link.ld $(KERNEL_OBJECTS) -o $@
 	$(KERNEL_IMAGE)
 	@echo "ktlb: $$(cat $(KERNEL_LIBRARY) | wc -l) lines of C in source/, $$($(KERNEL_TOOL)size -t \
 	    $(KERNEL_LIBRARY_OBJECTS) | awk 'END { print $$1 }') bytes of text"

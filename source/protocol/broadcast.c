@@ -152,4 +152,4 @@ void ktlb_broadcast_forget(struct ktlb_cpu *self)
     mine->forgetting = true;
 }
 
-KTLB_PROTOCOL_DEFINE(broadcast);
+KTLB_PROTOCOL_DEFINE(broadcast, true);

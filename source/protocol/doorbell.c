@@ -30,7 +30,7 @@ KTLB_STATIC_ASSERT(KTLB_DOORBELL_LINES <= LINES_MAX, "a bell has 32 bits, three 
 /* A short request. The flags of all ops together are the flags of each: that asks for no less. */
 #define BRIEF_OPS 4
 struct brief {
-    uint64_t space; /* its number, and under it flags (4 bits) and count (4 bits) */
+    uint64_t head; /* the space's number, flags (4 bits) and count (4 bits) */
     uint64_t generation;
     uint64_t op[BRIEF_OPS]; /* an address, and below its page: count and one more (6 bits; 0: all), shift (6 bits) */
 };
@@ -68,49 +68,33 @@ void ktlb_doorbell_init(void *memory, unsigned count)
 
 /* ---- short requests ---- */
 
-/* False: it does not fit; or there are tags of the machine, which are found through what a brief leaves out. */
-static bool brief_from(struct brief *brief, const struct ktlb_request *request)
+/* 0: the op does not fit. */
+static uint64_t brief_op(struct ktlb_op op)
 {
-    if (request->count > BRIEF_OPS || KTLB_BY_HARDWARE)
-        return false;
-    brief->space = request->space_id << 8 | request->flags << 4 | request->count;
-    brief->generation = request->generation;
-    for (uint32_t i = 0; i == 0 || i < request->count; i++) { /* one at least */
-        const struct ktlb_op *op = &request->op[i];
-        uint32_t count = op->count + 1; /* 0: all */
+    uint32_t count = op.count + 1; /* 0: all */
 
-        if (count > BRIEF_COUNT_MAX)
+    return KTLB_LIKELY(count <= BRIEF_COUNT_MAX) ? op.va | count << 6 | op.shift : 0;
+}
+
+static struct ktlb_op brief_read_op(uint64_t word, uint64_t head)
+{
+    return (struct ktlb_op){.va = word >> 12 << 12,
+                            .count = (uint32_t)(word >> 6 & BRIEF_COUNT_MAX) - 1,
+                            .shift = word & 63,
+                            .flags = head >> 4 & 15};
+}
+
+/* The ops after the first. False: they do not fit. */
+KTLB_OUTLINE bool brief_more(uint64_t *op, const struct ktlb_request *request)
+{
+    if (request->count > BRIEF_OPS)
+        return false;
+    for (uint32_t i = 1; i < request->count; i++) {
+        op[i] = brief_op(request->op[i]);
+        if (!op[i])
             return false;
-        brief->op[i] = op->va | count << 6 | op->shift;
     }
     return true;
-}
-
-static void brief_copy(struct brief *to, const struct brief *from, uint32_t count)
-{
-    to->space = from->space;
-    to->generation = from->generation;
-    to->op[0] = from->op[0];
-    for (uint32_t i = 1; i < count; i++)
-        to->op[i] = from->op[i];
-}
-
-static void brief_read(const struct brief *brief, struct ktlb_request *request)
-{
-    request->space = NULL;
-    request->space_id = brief->space >> 8;
-    request->generation = brief->generation;
-    request->count = brief->space & 15;
-    request->flags = brief->space >> 4 & 15;
-    for (uint32_t i = 0; i == 0 || i < request->count; i++) { /* one at least */
-        struct ktlb_op *op = &request->op[i];
-
-        op->va = brief->op[i] >> 12 << 12;
-        op->count = (uint32_t)(brief->op[i] >> 6 & BRIEF_COUNT_MAX) - 1;
-        op->shift = brief->op[i] & 63;
-        op->flags = (uint8_t)request->flags;
-        op->zero = 0;
-    }
 }
 
 /* ---- the initiator ---- */
@@ -138,23 +122,31 @@ KTLB_OUTLINE uint64_t ring_for_line(struct ktlb_cpu *self, struct ktlb_batch *ba
 
 void ktlb_doorbell_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct ktlb_cpuset *kick)
 {
-    struct brief brief;
-    bool fits = brief_from(&brief, &batch->request);
-    uint64_t bit = 0, before;
+    const struct ktlb_request *request = &batch->request;
+    uint64_t head = request->space_id << 8 | request->flags << 4 | request->count;
+    uint64_t first = brief_op(request->op[0]), op[BRIEF_OPS], bit = 0, before;
+    bool several = request->count > 1;
+    /* Not for tags of the machine, which are found through what a brief leaves out. */
+    bool fits = first && !KTLB_BY_HARDWARE && KTLB_LIKELY(!several || brief_more(op, request));
 
     batch->line = KTLB_LINE_NONE;
     KTLB_CPUSET_EACH(cpu, &batch->waiting) {
         struct door *door = &doors[cpu];
 
         /* Acquire, pairs with the release in free_brief: the target has read the last one, and its bit is taken. */
-        if (fits && ktlb_rmw_exchange_acquire_u32(&door->taken, 1) == 0) {
-            brief_copy(&door->brief, &brief, batch->request.count);
+        if (fits && KTLB_LIKELY(ktlb_rmw_exchange_acquire_u32(&door->taken, 1) == 0)) {
+            door->brief.head = head;
+            door->brief.generation = request->generation;
+            door->brief.op[0] = first;
+            if (KTLB_UNLIKELY(several))
+                for (uint32_t i = 1; i < request->count; i++)
+                    door->brief.op[i] = op[i];
             /* Release, pairs with the acquire in take_round: the brief is there. An addition, for the bit is not set. */
             before = ktlb_rmw_add_release(&door->bell, BRIEF_BIT);
         } else {
             before = ring_for_line(self, batch, door, &bit);
         }
-        batch->ticket[cpu] = (uint32_t)(before >> ROUND_SHIFT) + 1;
+        batch->ticket[cpu] = (uint32_t)(before >> ROUND_SHIFT);
         if (!(before & BITS))
             ktlb_cpuset_add(kick, cpu);
     }
@@ -164,7 +156,7 @@ bool ktlb_doorbell_acked(const struct ktlb_batch *batch, unsigned target)
 {
     /* Acquire, pairs with the release in serve: the invalidation happened before. By difference, which survives a
      * wrap: only a batch 2^31 rounds old could be misread, as not answered. */
-    return (int32_t)(ktlb_load_acquire_u32(&doors[target].answered) - batch->ticket[target]) >= 0;
+    return (int32_t)(ktlb_load_acquire_u32(&doors[target].answered) - batch->ticket[target]) > 0;
 }
 
 void ktlb_doorbell_finish(struct ktlb_batch *batch)
@@ -195,13 +187,39 @@ static void free_brief(struct door *door)
     ktlb_store_release_u32(&door->taken, 0); /* pairs with the acquire in post: we have read it, and taken its bit */
 }
 
+KTLB_OUTLINE void execute_several(struct ktlb_cpu *self, struct door *door, bool alone)
+{
+    const struct brief *brief = &door->brief;
+    struct ktlb_request request = {
+        .space_id = brief->head >> 8, .generation = brief->generation, .count = brief->head & 15, .flags = brief->head >> 4 & 15};
+
+    for (uint32_t i = 0; i < request.count; i++)
+        request.op[i] = brief_read_op(brief->op[i], brief->head);
+    free_brief(door);
+    ktlb_cpu_execute_any(self, &request, alone);
+}
+
+/* One that is not of the next dispatch there is for the loaded space. */
+KTLB_OUTLINE void execute_one(struct ktlb_cpu *self, uint64_t head, uint64_t generation, struct ktlb_op op, bool alone)
+{
+    struct ktlb_request request = {
+        .space_id = head >> 8, .generation = generation, .count = 1, .flags = op.flags, .op = {op}};
+
+    ktlb_cpu_execute_any(self, &request, alone);
+}
+
 static void execute_brief(struct ktlb_cpu *self, struct door *door, bool alone)
 {
-    struct ktlb_request request;
+    uint64_t head = door->brief.head, generation = door->brief.generation;
+    struct ktlb_op op = brief_read_op(door->brief.op[0], head);
 
-    brief_read(&door->brief, &request);
+    if (KTLB_UNLIKELY((head & 15) > 1)) {
+        execute_several(self, door, alone);
+        return;
+    }
     free_brief(door);
-    ktlb_cpu_execute(self, &request, alone);
+    if (!ktlb_cpu_execute_next(self, head >> 8, generation, op))
+        execute_one(self, head, generation, op, alone);
 }
 
 KTLB_OUTLINE void execute(struct ktlb_cpu *self, struct door *door, uint64_t bits)
@@ -241,4 +259,4 @@ void ktlb_doorbell_forget(struct ktlb_cpu *self)
         free_brief(door);
 }
 
-KTLB_PROTOCOL_DEFINE(doorbell);
+KTLB_PROTOCOL_DEFINE(doorbell, false);

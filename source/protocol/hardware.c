@@ -94,4 +94,4 @@ void ktlb_hardware_execute(const struct ktlb_request *request)
         ktlb_arch_flush_asid(request->op[i], asid_of(request));
 }
 
-KTLB_PROTOCOL_DEFINE(hardware);
+KTLB_PROTOCOL_DEFINE(hardware, false);

@@ -171,4 +171,4 @@ void ktlb_mailbox_forget(struct ktlb_cpu *self)
             ktlb_store_relaxed_pointer(&box->slot[i], FORGOTTEN);
 }
 
-KTLB_PROTOCOL_DEFINE(mailbox);
+KTLB_PROTOCOL_DEFINE(mailbox, true);

@@ -21,6 +21,9 @@ struct ktlb_cpu;
 
 struct ktlb_protocol {
     const char *name;
+    /* Where many ask at once, details of what they ask are left out as a matter of course, and its targets look them up
+     * among what the space remembers. */
+    bool recalls;
 
     /* Bytes of memory for @cpus CPUs, a multiple of KTLB_CACHE_LINE / take that memory, zeroed. */
     size_t (*memory_size)(unsigned cpus);
@@ -61,9 +64,15 @@ struct ktlb_protocol {
     void ktlb_##p##_forget(struct ktlb_cpu *self);                                                 \
     extern const struct ktlb_protocol ktlb_##p;
 
-#define KTLB_PROTOCOL_DEFINE(p)                                                                    \
+#ifdef KTLB_PROTOCOL
+#define KTLB_PROTOCOL_DEFINE(p, recalls_)                                                          \
+    const struct ktlb_protocol ktlb_##p = {                                                        \
+        .name = #p, .recalls = recalls_, .memory_size = ktlb_##p##_memory_size, .init = ktlb_##p##_init}
+#else
+#define KTLB_PROTOCOL_DEFINE(p, recalls_)                                                          \
     const struct ktlb_protocol ktlb_##p = {                                                        \
         .name = #p,                                                                                \
+        .recalls = recalls_,                                                                       \
         .memory_size = ktlb_##p##_memory_size,                                                     \
         .init = ktlb_##p##_init,                                                                   \
         .post = ktlb_##p##_post,                                                                   \
@@ -73,6 +82,7 @@ struct ktlb_protocol {
         .serve = ktlb_##p##_serve,                                                                 \
         .forget = ktlb_##p##_forget,                                                               \
     }
+#endif
 
 /* The protocols that tell each target, the default first: all that a new one has to be added to (and, to be bound, to
  * config.h). */
@@ -90,9 +100,11 @@ KTLB_PROTOCOLS_EACH(KTLB_PROTOCOL_DECLARE)
 #define KTLB_PROTOCOL_FUNCTION(function) KTLB_PROTOCOL_PASTE(ktlb_, KTLB_PROTOCOL, _##function)
 #define KTLB_PROTOCOL_PASTE(a, b, c) KTLB_PROTOCOL_PASTE_AGAIN(a, b, c)
 #define KTLB_PROTOCOL_PASTE_AGAIN(a, b, c) a##b##c
+#define KTLB_PROTOCOL_RECALLS (KTLB_PROTOCOL_PASTE(ktlb_, KTLB_PROTOCOL, ).recalls)
 #define KTLB_BY_HARDWARE (&KTLB_PROTOCOL_PASTE(ktlb_, KTLB_PROTOCOL, ) == &ktlb_hardware)
 #else
 #define KTLB_PROTOCOL_FUNCTION(function) ktlb_machine.protocol->function
+#define KTLB_PROTOCOL_RECALLS (ktlb_machine.protocol->recalls)
 /* Whether the machine invalidates for all CPUs. Then the core keeps no slots, and spaces have tags (asid.c). */
 #define KTLB_BY_HARDWARE (ktlb_machine.protocol == &ktlb_hardware)
 #endif

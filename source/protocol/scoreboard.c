@@ -201,4 +201,4 @@ void ktlb_scoreboard_forget(struct ktlb_cpu *self)
     *forgetting(mine, self) = true;
 }
 
-KTLB_PROTOCOL_DEFINE(scoreboard);
+KTLB_PROTOCOL_DEFINE(scoreboard, true);

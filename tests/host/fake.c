@@ -321,9 +321,13 @@ void fake_post(struct ktlb_batch *batch, unsigned target)
 {
     struct ktlb_cpuset kick = {{0}};
 
-    ktlb_cpuset_add(&batch->waiting, target);
     batch->state = KTLB_BATCH_SENT;
     batch->posted = true;
+    batch->reports = 0;
+    batch->request.space_id = batch->request.space->id;
+    batch->request.generation = ktlb_rmw_add_relaxed(&batch->request.space->generation, 1) + 1;
+    batch->waiting = (struct ktlb_cpuset){{0}};
+    ktlb_cpuset_add(&batch->waiting, target);
     ktlb_machine.protocol->post(ktlb_cpu_self(), batch, &kick);
 }
 

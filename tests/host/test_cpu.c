@@ -247,10 +247,11 @@ static void requests_out_of_order_stay_exact(void **state)
 
     (void)state;
     fake_switch(1, &space);
-    slot = &ktlb_machine.cpu[1].slots[ktlb_machine.cpu[1].slot];
+    slot = ktlb_machine.cpu[1].slot;
     for (unsigned i = 0; i < 3; i++) {
         ktlb_batch_init(&batches[i], &space);
         ktlb_batch_add(&batches[i], ktlb_op_range((i + 1) * PAGE, PAGE, 12, 0));
+        batches[i].request.space_id = space.id;
         batches[i].request.generation = i + 1;
     }
     ktlb_store_relaxed(&space.generation, 3);
@@ -277,6 +278,7 @@ static void too_far_behind_flushes_the_space(void **state)
     fake_switch(1, &space);
     ktlb_batch_init(&batch, &space);
     ktlb_batch_add(&batch, ktlb_op_range(PAGE, PAGE, 12, 0));
+    batch.request.space_id = space.id;
     batch.request.generation = 66;
     ktlb_store_relaxed(&space.generation, 70);
     fake_cpu = 1;
@@ -284,7 +286,7 @@ static void too_far_behind_flushes_the_space(void **state)
     ktlb_cpu_execute(&ktlb_machine.cpu[1], &batch.request, false);
     fake_cpu = 0;
     assert_int_equal(fake_count(1, FAKE_CR3), 1);
-    assert_int_equal(ktlb_machine.cpu[1].slots[ktlb_machine.cpu[1].slot].clean, 70);
+    assert_int_equal(ktlb_machine.cpu[1].slot->clean, 70);
     assert_int_equal(STAT(1, caught_up), 1);
 }
 

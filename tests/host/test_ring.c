@@ -95,7 +95,7 @@ static void what_was_executed_beyond_is_not_asked_for(void **state)
 
     (void)state;
     fake_switch(1, &space);
-    slot = &ktlb_machine.cpu[1].slots[ktlb_machine.cpu[1].slot];
+    slot = ktlb_machine.cpu[1].slot;
     fake_switch(1, &other);
     shoot(1);
     shoot(2);

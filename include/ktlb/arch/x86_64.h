@@ -105,9 +105,12 @@ KTLB_INLINE void ktlb_arch_flush_machine(void)
 KTLB_INLINE void ktlb_arch_flush_range(struct ktlb_op op)
 {
     uint64_t va = op.va, stride = UINT64_C(1) << op.shift;
+    uint32_t left = op.count;
 
-    for (uint32_t left = op.count; left; left--, va += stride)
+    do {
         ktlb_x86_invlpg(va);
+        va += stride;
+    } while (--left);
 }
 
 /* Part of a dispatch with KTLB_EXEC: nothing, see above. */
