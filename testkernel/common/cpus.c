@@ -189,7 +189,7 @@ static void wake(unsigned from, unsigned to)
     for (unsigned i = from; i < to; i++)
         ktlb_cpuset_add(&targets, i);
     if (from < to)
-        arch_ipi(&targets, ARCH_IPI_WAKE);
+        arch_wake(&targets);
 }
 
 void machine_run(unsigned count, void (*body)(void *argument), void *argument)
@@ -287,6 +287,8 @@ static void start(unsigned number)
 
 void cpus_start(unsigned count)
 {
+    if (!options.by_nmi && !options.faults && options.answer == ANSWER_AGAIN)
+        port_interrupt = arch_ipi;
     ktlb_store_release_u32(&cpus[0].started, 2);
     for (unsigned i = 1; i < count; i++)
         start(i);
@@ -408,7 +410,7 @@ void machine_spurious(unsigned cpu)
     unsigned long irq = arch_irq_save();
 
     ktlb_cpuset_add(&target, cpu);
-    arch_ipi(&target, ARCH_IPI_KTLB);
+    arch_ipi(&target);
     arch_cpu()->strays++;
     arch_irq_restore(irq);
 }
@@ -432,10 +434,11 @@ void cpus_interrupt(const struct ktlb_cpuset *targets)
     if (options.by_nmi)
         arch_nmi(targets);
     else
-        arch_ipi(targets, ARCH_IPI_KTLB);
+        arch_ipi(targets);
 }
 
-void ktlb_port_ipi(const struct ktlb_cpuset *targets)
+/* What the options allow all of. */
+static void interrupt_by_options(const struct ktlb_cpuset *targets)
 {
     struct cpu *self = arch_cpu();
 
@@ -446,3 +449,5 @@ void ktlb_port_ipi(const struct ktlb_cpuset *targets)
     else
         cpus_interrupt(targets);
 }
+
+void (*port_interrupt)(const struct ktlb_cpuset *targets) = interrupt_by_options;
