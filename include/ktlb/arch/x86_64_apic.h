@@ -128,7 +128,7 @@ KTLB_INLINE void ktlb_apic_fence(const struct ktlb_apic *apic)
         ktlb_x86_fence_xapic();
 }
 
-/* @x2: ktlb_apic_is_x2(@apic). Who sends in a loop has asked before. => No command is under way: this replaces it. */
+/* @x2: ktlb_apic_is_x2(@apic). => No command is under way: this replaces it. */
 KTLB_INLINE void ktlb_apic_write(const struct ktlb_apic *apic, bool x2, uint32_t destination, uint32_t command)
 {
     command |= KTLB_APIC_ASSERT;
@@ -328,28 +328,24 @@ KTLB_OUTLINE void ktlb_apic_send_rest(const struct ktlb_apic *apic, unsigned sel
 }
 
 /*
- * A write for every target, where the mode is not logical: each answers to its number. @one: there is one at most.
- * From where a write has to wait it goes on elsewhere: this, which is all that most machines ever need, then keeps
- * nothing across a call.
+ * A write for every target, by KTLB_XAPIC, in few instructions; by MSR it is the writes that take the time. @one: there
+ * is one target at most. From where a write has to wait it goes on elsewhere, so this keeps nothing across a call.
  */
-KTLB_INLINE void ktlb_apic_send_singly(const struct ktlb_apic *apic, bool x2, bool one, unsigned self,
+KTLB_INLINE void ktlb_apic_send_singly(const struct ktlb_apic *apic, bool one, unsigned self,
                                        struct ktlb_cpuset targets, uint32_t what)
 {
     struct ktlb_u64 *single = &apic->counters[self].single;
     uint64_t writes = 0;
 
-    if (x2)
-        ktlb_x86_fence_x2apic();
-    else
-        ktlb_x86_fence_xapic();
+    ktlb_x86_fence_xapic();
     for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++) {
         for (; targets.word[i]; targets.word[i] &= one ? 0 : targets.word[i] - 1) {
-            if (!x2 && KTLB_UNLIKELY(ktlb_apic_sending(apic))) {
+            if (KTLB_UNLIKELY(ktlb_apic_sending(apic))) {
                 ktlb_apic_count_sent(apic, self, single, writes, writes, what);
                 ktlb_apic_send_rest(apic, self, targets, what);
                 return;
             }
-            ktlb_apic_write(apic, x2, apic->cpu[64 * i + ktlb_lowest_bit(targets.word[i])].id, what);
+            ktlb_apic_write(apic, false, apic->cpu[64 * i + ktlb_lowest_bit(targets.word[i])].id, what);
             writes++;
         }
     }
@@ -376,13 +372,11 @@ KTLB_INLINE void ktlb_apic_send(const struct ktlb_apic *apic, unsigned self, con
         KTLB_PANIC("ktlb: what is sent is a vector from 16 to 255 or KTLB_APIC_NMI");
 #endif
     if (!several && apic->mode == KTLB_XAPIC)
-        ktlb_apic_send_singly(apic, false, true, self, set, what);
+        ktlb_apic_send_singly(apic, true, self, set, what);
     else if (several && ktlb_apic_all_others(apic, self, &set)) /* one is a single write in any case */
         ktlb_apic_send_all_others(apic, self, set, what);
     else if (apic->mode == KTLB_XAPIC)
-        ktlb_apic_send_singly(apic, false, false, self, set, what);
-    else if (apic->mode == KTLB_X2APIC)
-        ktlb_apic_send_singly(apic, true, false, self, set, what);
+        ktlb_apic_send_singly(apic, false, self, set, what);
     else
         ktlb_apic_send_groups(apic, self, set, what);
 }
