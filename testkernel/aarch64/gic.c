@@ -205,9 +205,14 @@ static void send(const struct ktlb_cpuset *targets, unsigned interrupt)
     isb();
 }
 
-void arch_ipi(const struct ktlb_cpuset *targets, enum arch_ipi kind)
+void arch_ipi(const struct ktlb_cpuset *targets)
 {
-    send(targets, kind == ARCH_IPI_KTLB ? INTERRUPT_KTLB : INTERRUPT_WAKE);
+    send(targets, INTERRUPT_KTLB);
+}
+
+void arch_wake(const struct ktlb_cpuset *targets)
+{
+    send(targets, INTERRUPT_WAKE);
 }
 
 bool arch_nmi(const struct ktlb_cpuset *targets)

@@ -84,11 +84,12 @@ _Noreturn void arch_exit(bool success);
 
 /* ---- interrupts and time ---- */
 
-enum arch_ipi { ARCH_IPI_KTLB /* ends in ktlb_ipi() */, ARCH_IPI_WAKE /* only ends a wait */ };
-
-/* => Interrupts masked. Stores made before are visible to the targets before the interrupt arrives. */
-void arch_ipi(const struct ktlb_cpuset *targets, enum arch_ipi kind);
-/* The same by what cannot be masked; false: this machine has nothing of the kind. */
+/* An interrupt that ends in ktlb_ipi(). => Interrupts masked, @targets not empty. Stores made before are visible to the
+ * targets before the interrupt arrives. */
+void arch_ipi(const struct ktlb_cpuset *targets);
+/* The same, only to end a wait. */
+void arch_wake(const struct ktlb_cpuset *targets);
+/* The same as arch_ipi() by what cannot be masked; false: this machine has nothing of the kind. */
 bool arch_nmi(const struct ktlb_cpuset *targets);
 /* How many CPUs these have interrupted since boot, but for waking: counted where it is told to the interrupt controller,
  * and how is printed. Zero with KTLB_STATS 0. */

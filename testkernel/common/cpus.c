@@ -68,9 +68,9 @@ static void doing(struct cpu *cpu, const char *what)
 
 static void tick_arm(struct cpu *cpu)
 {
-    uint64_t within = options.seeded ? (uint64_t)SEEDED_TICK_NS * cpus_count : 2 * FAULT_TICK_NS;
+    uint64_t within = kernel_seeded ? (uint64_t)SEEDED_TICK_NS * cpus_count : 2 * FAULT_TICK_NS;
 
-    if (cpu->busy && (options.seeded || options.faults))
+    if (cpu->busy && (kernel_seeded || options.faults))
         arch_timer_arm(within / 8 + random_next(&cpu->random_timer) % within);
     else
         arch_timer_arm(TICK_NS);
@@ -104,16 +104,11 @@ static void give_way(struct cpu *cpu, uint64_t nanoseconds)
     arch_irq_restore(irq);
 }
 
-void machine_relax(void)
+void cpu_relax_unseeded(void)
 {
     struct cpu *cpu = arch_cpu();
-    uint64_t now;
+    uint64_t now = arch_clock();
 
-    arch_pause();
-    /* Under a seed it is the pause that lets the next CPU run, and the clock stands still in a halt. */
-    if (options.seeded)
-        return;
-    now = arch_clock();
     if ((now - cpu->relaxed_at) * 1000 > arch_clock_per_ms() * RELAX_GAP_US)
         cpu->relaxed = 0;
     cpu->relaxed_at = now;
@@ -124,11 +119,17 @@ void machine_relax(void)
     cpu->relaxed_at = arch_clock();
 }
 
+void machine_relax(void)
+{
+    arch_pause();
+    cpu_relax();
+}
+
 void cpu_breathe(struct cpu *cpu)
 {
     unsigned crowd = library_broadcasts() ? CROWD_BROADCASTS : CROWD;
 
-    if (cpus_count > crowd && !options.seeded && ++cpu->accesses % BREATHE_ACCESSES == 0)
+    if (cpus_count > crowd && !kernel_seeded && ++cpu->accesses % BREATHE_ACCESSES == 0)
         give_way(cpu, (uint64_t)RELAX_NS * cpus_count / crowd);
 }
 
@@ -154,7 +155,7 @@ void lock_release(struct lock *lock)
  * whose CPUs halt is woken by the emulator's own event loop, on the host's time. */
 static void wait_interrupt(void)
 {
-    if (!options.seeded) {
+    if (!kernel_seeded) {
         arch_wait();
         return;
     }
@@ -188,7 +189,7 @@ static void wake(unsigned from, unsigned to)
     for (unsigned i = from; i < to; i++)
         ktlb_cpuset_add(&targets, i);
     if (from < to)
-        arch_ipi(&targets, ARCH_IPI_WAKE);
+        arch_wake(&targets);
 }
 
 void machine_run(unsigned count, void (*body)(void *argument), void *argument)
@@ -286,6 +287,8 @@ static void start(unsigned number)
 
 void cpus_start(unsigned count)
 {
+    if (!options.by_nmi && !options.faults && options.answer == ANSWER_AGAIN)
+        port_interrupt = arch_ipi;
     ktlb_store_release_u32(&cpus[0].started, 2);
     for (unsigned i = 1; i < count; i++)
         start(i);
@@ -407,7 +410,7 @@ void machine_spurious(unsigned cpu)
     unsigned long irq = arch_irq_save();
 
     ktlb_cpuset_add(&target, cpu);
-    arch_ipi(&target, ARCH_IPI_KTLB);
+    arch_ipi(&target);
     arch_cpu()->strays++;
     arch_irq_restore(irq);
 }
@@ -431,10 +434,11 @@ void cpus_interrupt(const struct ktlb_cpuset *targets)
     if (options.by_nmi)
         arch_nmi(targets);
     else
-        arch_ipi(targets, ARCH_IPI_KTLB);
+        arch_ipi(targets);
 }
 
-void ktlb_port_ipi(const struct ktlb_cpuset *targets)
+/* What the options allow all of. */
+static void interrupt_by_options(const struct ktlb_cpuset *targets)
 {
     struct cpu *self = arch_cpu();
 
@@ -445,3 +449,5 @@ void ktlb_port_ipi(const struct ktlb_cpuset *targets)
     else
         cpus_interrupt(targets);
 }
+
+void (*port_interrupt)(const struct ktlb_cpuset *targets) = interrupt_by_options;

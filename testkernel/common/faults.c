@@ -104,7 +104,7 @@ static void disturb(struct cpu *self)
     struct ktlb_cpuset somebody = another_cpu(self);
 
     if (happens(self, SPURIOUS))
-        arch_ipi(&somebody, ARCH_IPI_KTLB);
+        arch_ipi(&somebody);
     if (happens(self, NMI) && !arch_nmi(&somebody))
         kernel_panic("faults=nmi, but this machine has none");
 }

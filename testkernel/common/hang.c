@@ -119,7 +119,7 @@ void kernel_die(const struct context *context, const char *what)
         arch_stop();
     console_seize();
     console_print("FAILED on CPU %u: %s\n", self->number, what);
-    if (options.seeded)
+    if (kernel_seeded)
         console_print("    again with: seed=%lu\n", options.seed);
     print_cpu(self, context);
     for (unsigned i = 0; i < cpus_count; i++) {

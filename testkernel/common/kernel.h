@@ -11,6 +11,7 @@
 
 #include "arch.h"
 #include "ktlb/ktlb.h"
+#include "relax.h"
 #include "scenarios/machine.h"
 
 #define PAGE_SIZE UINT64_C(4096)
@@ -60,7 +61,7 @@ enum answer {
 
 struct options {
     uint64_t cpus, seed, scale, controls, watchdog, seconds;
-    bool seeded, progress_tty;
+    bool progress_tty;
     uint64_t running;
     uint64_t trace; /* events of each CPU to print, TRACE_UNASKED: only where a run fails */
     bool by_nmi; /* ktlb is delivered by NMI */

@@ -6,6 +6,7 @@
 #include "scenarios/scenarios.h"
 
 struct options options = {.scale = 1000, .controls = 1, .watchdog = 30, .running = REPLAY_RUNNING, .trace = TRACE_UNASKED};
+bool kernel_seeded;
 struct machine machine;
 
 /* ---- the command line: words of the form name=value ---- */
@@ -62,7 +63,7 @@ static void option_set(const char *name, const char *value)
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         if (text_equal(name, numbers[i].name)) {
             number_set(name, value, numbers[i].value, numbers[i].min, numbers[i].max);
-            options.seeded = options.seeded || numbers[i].value == &options.seed;
+            kernel_seeded = kernel_seeded || numbers[i].value == &options.seed;
             return;
         }
     }
@@ -282,7 +283,7 @@ void kernel_main(const struct boot *boot)
     library_init();
     cpus_start(cpus_count);
     console_print("%u CPUs, %lu MiB free, %u tags%s\n", cpus_count, (boot->memory_end - boot->memory_start) >> 20,
-                  machine.asids, options.seeded ? ", seeded" : "");
+                  machine.asids, kernel_seeded ? ", seeded" : "");
     arch_irq_restore(1);
     cpu_ticks_begin(&cpus[0]);
     faults_begin();

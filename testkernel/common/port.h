@@ -28,6 +28,14 @@ static inline unsigned ktlb_port_cpu(void)
     return arch_cpu_number();
 }
 
+/* How ktlb's interrupts are sent: chosen once, so that a machine where nothing is out of the ordinary asks nothing. */
+extern void (*port_interrupt)(const struct ktlb_cpuset *targets);
+
+static inline void ktlb_port_ipi(const struct ktlb_cpuset *targets)
+{
+    port_interrupt(targets);
+}
+
 static inline ktlb_irq ktlb_port_irq_save(void)
 {
     return arch_irq_save();

@@ -579,7 +579,7 @@ static void kick(const struct ktlb_cpuset *cpus)
 
     KTLB_CPUSET_EACH(cpu, cpus)
         ktlb_store_release_u32(&vcpus[cpu].kick, 1);
-    arch_ipi(cpus, ARCH_IPI_WAKE);
+    arch_wake(cpus);
     arch_irq_restore(irq);
 }
 

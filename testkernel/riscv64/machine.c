@@ -156,7 +156,7 @@ void arch_describe(struct machine *m)
         kernel_refuse("asid=1, but this CPU has no ASIDs; leave the option out or say asid=0");
     if (riscv64.want_svinval == 1 && !riscv64.svinval)
         kernel_refuse("svinval=1, but not every CPU has Svinval; leave the option out or say svinval=0");
-    if (options.seeded && riscv64.qemu) {
+    if (kernel_seeded && riscv64.qemu) {
         if (library_broadcasts())
             kernel_refuse("protocol=hardware under a seed: while this emulator counts instructions, the firmware never "
                           "comes back from a fence on other harts; leave one of the two out");
@@ -250,7 +250,7 @@ static void yield(void)
 
 void arch_pause(void)
 {
-    if (options.seeded)
+    if (kernel_seeded)
         yield();
     else
         riscv64_pause();

@@ -44,13 +44,16 @@ static struct {
 } sent[KTLB_CPUS_MAX];
 
 /* A chain of exchanges: whoever takes the last of them has what all of them released, as their interrupts may merge. */
-void arch_ipi(const struct ktlb_cpuset *targets, enum arch_ipi kind)
+void arch_ipi(const struct ktlb_cpuset *targets)
 {
-    if (kind == ARCH_IPI_KTLB) {
-        KTLB_CPUSET_EACH(cpu, targets)
-            ktlb_rmw_exchange_release_u32(&asked[cpu].ktlb, 1);
-        sent[arch_cpu_number()].targets += ktlb_cpuset_count(targets);
-    }
+    KTLB_CPUSET_EACH(cpu, targets)
+        ktlb_rmw_exchange_release_u32(&asked[cpu].ktlb, 1);
+    sent[arch_cpu_number()].targets += ktlb_cpuset_count(targets);
+    arch_wake(targets);
+}
+
+void arch_wake(const struct ktlb_cpuset *targets)
+{
     ktlb_riscv64_fence_ipi();
     sbi_interrupt(targets);
 }
@@ -60,8 +63,7 @@ bool arch_nmi(const struct ktlb_cpuset *targets)
     KTLB_CPUSET_EACH(cpu, targets)
         ktlb_rmw_exchange_release_u32(&asked[cpu].nmi, 1);
     sent[arch_cpu_number()].targets += ktlb_cpuset_count(targets);
-    ktlb_riscv64_fence_ipi();
-    sbi_interrupt(targets);
+    arch_wake(targets);
     return true;
 }
 

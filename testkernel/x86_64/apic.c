@@ -36,6 +36,7 @@ static void apic_write(enum apic_register offset, uint32_t value)
 }
 
 volatile uint32_t *x86_apic_end;
+const char *x86_ktlb_entry;
 
 void apic_enable(void)
 {
@@ -49,7 +50,8 @@ void apic_enable(void)
         wrmsr(MSR_APIC_BASE, base | 3u << 10);
         wrmsr(MSR_APIC_BASE, base | 3u << 10); /* Bochs 2.7 sets its cluster only when it is in this mode already */
     }
-    x86_apic_end = x86.use_x2apic ? NULL : direct(x86.apic_base + APIC_END);
+    x86_apic_end = direct(x86.apic_base + APIC_END);
+    x86_ktlb_entry = x86.use_x2apic ? x86_ktlb_entry_x2apic : x86_ktlb_entry_xapic;
     apic_write(APIC_SPURIOUS, 1u << 8 | VECTOR_SPURIOUS); /* enabled: before that every other vector stays masked */
     apic_write(APIC_TASK_PRIORITY, 0);
     apic_write(APIC_LVT_LINT0, APIC_MASKED);

@@ -151,7 +151,7 @@ x86_stubs:
     .rept 256
     .align 16
     .if vector == KTLB_VECTOR
-    jmp ktlb_entry
+    jmp *x86_ktlb_entry(%rip)
     .else
     .if !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30)
     push $0
@@ -201,8 +201,8 @@ trapped:
 
 /* ktlb's interrupt is what a shootdown waits for: only what C may change is saved, and nobody looks at it. With the
  * five words of the interrupt, nine leave the stack aligned to 16. The end is told first: what is asked from then on
- * interrupts again. */
-ktlb_entry:
+ * interrupts again. How it is told does not change while CPUs run: there is an entry for each way, one is chosen. */
+    .macro ktlb_enter
     cld
     push %rax
     push %rcx
@@ -213,11 +213,10 @@ ktlb_entry:
     push %r9
     push %r10
     push %r11
-    mov x86_apic_end(%rip), %rax
-    test %rax, %rax
-    jz 8f
-    movl $0, (%rax)
-9:  call ktlb_ipi
+    .endm
+
+    .macro ktlb_serve_and_leave
+    call ktlb_ipi
     pop %r11
     pop %r10
     pop %r9
@@ -228,10 +227,22 @@ ktlb_entry:
     pop %rcx
     pop %rax
     iretq
-8:  mov $0x80b, %ecx
-    xor %edx, %edx              /* as %eax is */
+    .endm
+
+    .globl x86_ktlb_entry_xapic, x86_ktlb_entry_x2apic
+x86_ktlb_entry_xapic:
+    ktlb_enter
+    mov x86_apic_end(%rip), %rax
+    movl $0, (%rax)
+    ktlb_serve_and_leave
+
+x86_ktlb_entry_x2apic:
+    ktlb_enter
+    mov $0x80b, %ecx
+    xor %eax, %eax
+    xor %edx, %edx
     wrmsr
-    jmp 9b
+    ktlb_serve_and_leave
 
     .bss
     .align 4096

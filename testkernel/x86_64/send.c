@@ -55,12 +55,14 @@ void send_join(void)
     ktlb_rmw_or_relaxed(&everyone.word[self / 64], UINT64_C(1) << (self % 64));
 }
 
-void arch_ipi(const struct ktlb_cpuset *targets, enum arch_ipi kind)
+void arch_ipi(const struct ktlb_cpuset *targets)
 {
-    if (kind == ARCH_IPI_KTLB)
-        ktlb_apic_send(&senders[FOR_KTLB], arch_cpu_number(), targets, VECTOR_KTLB);
-    else
-        ktlb_apic_send(&senders[FOR_WAKING], arch_cpu_number(), targets, VECTOR_WAKE);
+    ktlb_apic_send(&senders[FOR_KTLB], arch_cpu_number(), targets, VECTOR_KTLB);
+}
+
+void arch_wake(const struct ktlb_cpuset *targets)
+{
+    ktlb_apic_send(&senders[FOR_WAKING], arch_cpu_number(), targets, VECTOR_WAKE);
 }
 
 bool arch_nmi(const struct ktlb_cpuset *targets)

@@ -103,7 +103,9 @@ bool acpi_cpus(void (*each)(uint32_t apic));
 void apic_enable(void); /* on every CPU, after send_find() */
 void apic_calibrate(void);
 void apic_eoi(void);
-extern volatile uint32_t *x86_apic_end; /* the register that apic_eoi() writes; NULL: it is an MSR */
+/* Where ktlb's interrupt goes on, one of the two; and the register that the first of them writes, as apic_eoi(). */
+extern const char *x86_ktlb_entry, x86_ktlb_entry_xapic[], x86_ktlb_entry_x2apic[];
+extern volatile uint32_t *x86_apic_end;
 
 /* send.c */
 void send_find(unsigned found, unsigned used); /* once: choose the mode; @used of the CPUs found are in cpus[] */

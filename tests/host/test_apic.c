@@ -22,6 +22,7 @@ static volatile uint32_t registers[0x400 / 4]; /* the page of an xAPIC */
 static struct message sent[CPUS + 1];
 static unsigned sent_count;
 static unsigned busy_reads;    /* reads of the command register that still find the last command under way */
+static unsigned busy_random;   /* after each command so many at most */
 static unsigned events_before; /* fences logged when the first command was written */
 static bool delivering;        /* a command was written since the register was last seen idle */
 static uint32_t destinations;  /* of the x2APIC */
@@ -67,6 +68,8 @@ void ktlb_x86_mmio_write(volatile uint32_t *at, uint32_t value)
         return;
     assert_false(delivering);
     delivering = true;
+    if (busy_random)
+        busy_reads = (unsigned)rand() % (busy_random + 1);
     message_sent(registers[0x310 / 4] >> 24, value);
 }
 
@@ -94,7 +97,7 @@ static const char *machine(enum ktlb_apic_mode mode, unsigned cpus, uint32_t fir
     }
     apic = (struct ktlb_apic){.mode = mode, .cpus = cpus, .cpu = table, .counters = counters, .registers = registers,
                               .stuck = stuck};
-    sent_count = busy_reads = stuck_reports = 0;
+    sent_count = busy_reads = busy_random = stuck_reports = 0;
     delivering = false;
     fake_log_clear();
     return ktlb_apic_init(&apic);
@@ -280,7 +283,7 @@ static void shorthand_for_all_others_only(void **state)
         assert_null(machine(modes[cpus % 3], cpus, 0));
         apic.everyone = &everyone;
         assert_int_equal(check_send(self, &set, cpus % 2 ? VECTOR : KTLB_APIC_NMI), 1);
-        assert_int_equal(counters[self].shorthand.value, 1);
+        assert_int_equal(counters[self].shorthand.value, cpus > 2); /* one is a write as well */
         ktlb_cpuset_remove(&set, other); /* one is left out */
         check_send(self, &set, VECTOR);
         ktlb_cpuset_add(&set, other);
@@ -294,9 +297,9 @@ static void shorthand_for_all_others_only(void **state)
             sent_count = 0;
             ktlb_apic_send(&apic, self, &set, VECTOR);
             assert_int_equal(sent_count, 1);
-            assert_int_equal(sent[0].command, VECTOR | 3u << 18 | 1u << 14);
+            assert_int_equal(sent[0].command, VECTOR | (cpus > 3 ? 3u : 0) << 18 | 1u << 14);
         }
-        assert_int_equal(counters[self].shorthand.value, 1 + (cpus > 2));
+        assert_int_equal(counters[self].shorthand.value, (cpus > 2) + (cpus > 3));
     }
 }
 
@@ -347,6 +350,27 @@ static void a_command_waits_for_the_one_before(void **state)
     check_send(2, &(struct ktlb_cpuset){{0xf1}}, VECTOR);
     assert_int_equal(counters[2].busy.value, 7);
     assert_int_equal(stuck_reports, 0);
+}
+
+/* From any of a set on. */
+static void any_command_may_wait(void **state)
+{
+    unsigned waited = 0, not_waited = 0;
+
+    (void)state;
+    for (unsigned round = 0; round < 1000; round++) {
+        unsigned cpus = 2 + (unsigned)rand() % (CPUS - 1), self = (unsigned)rand() % cpus;
+        struct ktlb_cpuset set = some_of(cpus, self, round % 2 ? 4 : 60);
+
+        assert_null(machine(KTLB_XAPIC, cpus, 0));
+        shuffle(cpus);
+        busy_random = round % 3;
+        assert_int_equal(check_send(self, &set, round % 5 ? VECTOR : KTLB_APIC_NMI), ktlb_cpuset_count(&set));
+        waited += counters[self].busy.value > 0;
+        not_waited += counters[self].busy.value == 0 && sent_count > 1;
+    }
+    assert_true(waited > 100);
+    assert_true(not_waited > 100);
 }
 
 static void what_does_not_end_is_reported_and_waited_out(void **state)
@@ -418,6 +442,7 @@ int main(void)
         cmocka_unit_test(self_only_if_asked),
         cmocka_unit_test(fences_come_first),
         cmocka_unit_test(a_command_waits_for_the_one_before),
+        cmocka_unit_test(any_command_may_wait),
         cmocka_unit_test(what_does_not_end_is_reported_and_waited_out),
         cmocka_unit_test(a_foreign_cluster_is_noticed),
         cmocka_unit_test(tables_that_will_not_do),

@@ -128,17 +128,14 @@ KTLB_INLINE void ktlb_apic_fence(const struct ktlb_apic *apic)
         ktlb_x86_fence_xapic();
 }
 
-/* @x2: ktlb_apic_is_x2(@apic). Who sends in a loop has asked before. */
-KTLB_INLINE void ktlb_apic_write(const struct ktlb_apic *apic, bool x2, unsigned self, uint32_t destination,
-                                 uint32_t command)
+/* @x2: ktlb_apic_is_x2(@apic). => No command is under way: this replaces it. */
+KTLB_INLINE void ktlb_apic_write(const struct ktlb_apic *apic, bool x2, uint32_t destination, uint32_t command)
 {
     command |= KTLB_APIC_ASSERT;
     if (x2) {
         ktlb_x86_wrmsr(KTLB_X2APIC_COMMAND, (uint64_t)destination << 32 | command);
         return;
     }
-    if (KTLB_UNLIKELY(ktlb_apic_sending(apic))) /* a command written now would replace the one that waits */
-        ktlb_apic_wait_sent(apic, self);
     ktlb_x86_mmio_write(apic->registers + KTLB_APIC_COMMAND_HIGH / 4, destination << 24);
     ktlb_x86_mmio_write(apic->registers + KTLB_APIC_COMMAND / 4, command);
 }
@@ -149,7 +146,11 @@ KTLB_INLINE void ktlb_apic_write(const struct ktlb_apic *apic, bool x2, unsigned
  */
 KTLB_INLINE void ktlb_apic_command(const struct ktlb_apic *apic, unsigned self, uint32_t destination, uint32_t command)
 {
-    ktlb_apic_write(apic, ktlb_apic_is_x2(apic), self, destination, command);
+    bool x2 = ktlb_apic_is_x2(apic);
+
+    if (!x2 && KTLB_UNLIKELY(ktlb_apic_sending(apic)))
+        ktlb_apic_wait_sent(apic, self);
+    ktlb_apic_write(apic, x2, destination, command);
 }
 
 /* ---- set-up ---- */
@@ -239,8 +240,8 @@ KTLB_INLINE bool ktlb_apic_join(const struct ktlb_apic *apic, unsigned self)
 /* ---- sending ---- */
 
 /*
- * Whether *@targets, which is not empty, is everyone but @self. *everyone may be changing; that it is read relaxed loses no
- * one: the shorthand reaches all targets in any case, and a CPU that is just coming up is disturbed at worst.
+ * Whether *@targets, who are several, are everyone but @self. *everyone may be changing; that it is read relaxed loses
+ * no one: the shorthand reaches all targets in any case, and a CPU that is just coming up is disturbed at worst.
  */
 KTLB_INLINE bool ktlb_apic_all_others(const struct ktlb_apic *apic, unsigned self, const struct ktlb_cpuset *targets)
 {
@@ -257,13 +258,48 @@ KTLB_INLINE bool ktlb_apic_all_others(const struct ktlb_apic *apic, unsigned sel
     return true;
 }
 
-/* A write for every group that has a target. Returns how many. */
-KTLB_OUTLINE unsigned ktlb_apic_send_groups(const struct ktlb_apic *apic, unsigned self, struct ktlb_cpuset targets,
-                                            uint32_t command)
+KTLB_INLINE bool ktlb_apic_several(const struct ktlb_cpuset *targets)
 {
+    uint64_t before = 0;
+
+    for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++) {
+        uint64_t word = targets->word[i];
+
+        if (word & (word - 1) || (word && before))
+            return true;
+        before |= word;
+    }
+    return false;
+}
+
+KTLB_INLINE void ktlb_apic_count_sent(const struct ktlb_apic *apic, unsigned self, struct ktlb_u64 *how,
+                                      uint64_t writes, uint64_t targets, uint32_t what)
+{
+    ktlb_apic_count(how, writes);
+    if (what == KTLB_APIC_NMI)
+        ktlb_apic_count(&apic->counters[self].nmis, writes);
+    ktlb_apic_count(&apic->counters[self].targets, targets);
+}
+
+/* One write for all others, who are *@targets. */
+KTLB_INLINE void ktlb_apic_send_all_others(const struct ktlb_apic *apic, unsigned self, struct ktlb_cpuset targets,
+                                           uint32_t what)
+{
+    ktlb_apic_fence(apic);
+    ktlb_apic_command(apic, self, 0, what | KTLB_APIC_ALL_OTHERS);
+    ktlb_apic_count_sent(apic, self, &apic->counters[self].shorthand, 1, ktlb_cpuset_count(&targets), what);
+}
+
+/* A write for every group that has a target. Where the mode is not logical, a group is a CPU. */
+KTLB_OUTLINE void ktlb_apic_send_groups(const struct ktlb_apic *apic, unsigned self, struct ktlb_cpuset targets,
+                                        uint32_t what)
+{
+    struct ktlb_apic_counters *counters = &apic->counters[self];
+    uint32_t command = ktlb_apic_is_logical(apic) ? what | KTLB_APIC_LOGICAL : what;
     struct ktlb_cpuset rest = targets;
     unsigned writes = 0;
 
+    ktlb_apic_fence(apic);
     KTLB_CPUSET_EACH(cpu, &targets) {
         uint32_t destination = 0;
         unsigned at = cpu;
@@ -279,47 +315,41 @@ KTLB_OUTLINE unsigned ktlb_apic_send_groups(const struct ktlb_apic *apic, unsign
         ktlb_apic_command(apic, self, destination, command);
         writes++;
     }
-    return writes;
+    ktlb_apic_count_sent(apic, self, ktlb_apic_is_logical(apic) ? &counters->multicast : &counters->single, writes,
+                         ktlb_cpuset_count(&targets), what);
 }
 
-/* A write for every target, where the mode is not logical: each answers to its number. Returns how many. */
-KTLB_INLINE unsigned ktlb_apic_send_singly(const struct ktlb_apic *apic, bool x2, unsigned self,
-                                           const struct ktlb_cpuset *targets, uint32_t command)
+/* The rest of a send, whose first command cannot be given yet. */
+KTLB_OUTLINE void ktlb_apic_send_rest(const struct ktlb_apic *apic, unsigned self, struct ktlb_cpuset targets,
+                                      uint32_t what)
 {
-    unsigned writes = 0;
-
-    KTLB_CPUSET_EACH(cpu, targets) {
-        ktlb_apic_write(apic, x2, self, apic->cpu[cpu].id, command);
-        writes++;
-    }
-    return writes;
+    ktlb_apic_wait_sent(apic, self);
+    ktlb_apic_send_groups(apic, self, targets, what);
 }
 
-/* ktlb_apic_send() to a set that is not empty, in modes by MSR or in the others. */
-KTLB_INLINE void ktlb_apic_send_by(const struct ktlb_apic *apic, bool x2, unsigned self,
-                                   const struct ktlb_cpuset *targets, uint32_t what)
+/*
+ * A write for every target, by KTLB_XAPIC, in few instructions; by MSR it is the writes that take the time. @one: there
+ * is one target at most. From where a write has to wait it goes on elsewhere, so this keeps nothing across a call.
+ */
+KTLB_INLINE void ktlb_apic_send_singly(const struct ktlb_apic *apic, bool one, unsigned self,
+                                       struct ktlb_cpuset targets, uint32_t what)
 {
-    struct ktlb_apic_counters *counters = &apic->counters[self];
-    bool shorthand = ktlb_apic_all_others(apic, self, targets);
-    unsigned writes = 1;
+    struct ktlb_u64 *single = &apic->counters[self].single;
+    uint64_t writes = 0;
 
-    if (x2)
-        ktlb_x86_fence_x2apic();
-    else
-        ktlb_x86_fence_xapic();
-    if (shorthand) {
-        ktlb_apic_write(apic, x2, self, 0, what | KTLB_APIC_ALL_OTHERS);
-        ktlb_apic_count(&counters->shorthand, 1);
-    } else if (ktlb_apic_is_logical(apic)) {
-        writes = ktlb_apic_send_groups(apic, self, *targets, what | KTLB_APIC_LOGICAL);
-        ktlb_apic_count(&counters->multicast, writes);
-    } else {
-        writes = ktlb_apic_send_singly(apic, x2, self, targets, what);
-        ktlb_apic_count(&counters->single, writes);
+    ktlb_x86_fence_xapic();
+    for (unsigned i = 0; i < KTLB_CPUSET_WORDS; i++) {
+        for (; targets.word[i]; targets.word[i] &= one ? 0 : targets.word[i] - 1) {
+            if (KTLB_UNLIKELY(ktlb_apic_sending(apic))) {
+                ktlb_apic_count_sent(apic, self, single, writes, writes, what);
+                ktlb_apic_send_rest(apic, self, targets, what);
+                return;
+            }
+            ktlb_apic_write(apic, false, apic->cpu[64 * i + ktlb_lowest_bit(targets.word[i])].id, what);
+            writes++;
+        }
     }
-    if (what == KTLB_APIC_NMI)
-        ktlb_apic_count(&counters->nmis, writes);
-    ktlb_apic_count(&counters->targets, ktlb_cpuset_count(targets));
+    ktlb_apic_count_sent(apic, self, single, writes, writes, what);
 }
 
 /*
@@ -333,6 +363,7 @@ KTLB_INLINE void ktlb_apic_send(const struct ktlb_apic *apic, unsigned self, con
                                 uint32_t what)
 {
     struct ktlb_cpuset set = *targets; /* no fence makes the compiler read this again */
+    bool several = ktlb_apic_several(&set);
 
 #if KTLB_ASSERTIONS
     if (KTLB_UNLIKELY(self >= apic->cpus || ktlb_cpuset_next(&set, apic->cpus) < KTLB_CPUS_MAX))
@@ -340,12 +371,14 @@ KTLB_INLINE void ktlb_apic_send(const struct ktlb_apic *apic, unsigned self, con
     if (KTLB_UNLIKELY(what != KTLB_APIC_NMI && (what < 16 || what > 255)))
         KTLB_PANIC("ktlb: what is sent is a vector from 16 to 255 or KTLB_APIC_NMI");
 #endif
-    if (KTLB_UNLIKELY(ktlb_cpuset_empty(&set)))
-        return;
-    if (ktlb_apic_is_x2(apic))
-        ktlb_apic_send_by(apic, true, self, &set, what);
+    if (!several && apic->mode == KTLB_XAPIC)
+        ktlb_apic_send_singly(apic, true, self, set, what);
+    else if (several && ktlb_apic_all_others(apic, self, &set)) /* one is a single write in any case */
+        ktlb_apic_send_all_others(apic, self, set, what);
+    else if (apic->mode == KTLB_XAPIC)
+        ktlb_apic_send_singly(apic, false, self, set, what);
     else
-        ktlb_apic_send_by(apic, false, self, &set, what);
+        ktlb_apic_send_groups(apic, self, set, what);
 }
 
 #endif
