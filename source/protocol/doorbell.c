@@ -1,48 +1,53 @@
 /*
  * doorbell.c - one cache line per target, in which initiators leave what they ask and ring. Ours, and the default.
  *
- * A door is a line: a word that is rung, the number of the round that was answered last, and room for one request, as
- * most are: up to four ranges of few pages. So a shootdown moves three lines per target: the initiator writes the door,
- * the target takes it, the initiator reads the answer. What does not fit, or finds the room taken, lies in one of at most
- * 29 lines for the whole machine, copied there once for all targets of the batch; each CPU looks for a free one from a
- * place of its own on.
+ * A door is a line: a word that is rung, the number of the round that was answered last, and two rooms, each for a request
+ * as most are: one range of few pages. Both together are room for up to four such ranges. So a shootdown moves three lines
+ * per target: the initiator writes the door, the target takes it, the initiator reads the answer. What does not fit, or
+ * finds both rooms taken, lies in one of at most 28 lines for the whole machine, copied there once for all targets of the
+ * batch; each CPU looks for a free one from a place of its own on.
  *
- * The word that is rung has a bit for the door's own room, a bit for each of the lines, one for "flush the space", one
- * for "flush all", and in the upper half the number of the round. Ringing is one update; it tells whether the bell was
- * silent, in which case an interrupt has to be sent, and the round. The target takes all bits and begins the next round
- * in one exchange, executes them, and publishes the round as answered: to everybody who rang in it, by one store.
+ * The word that is rung has a bit for each room, a bit for each of the lines, one for "flush the space", one for "flush
+ * all", and in the upper half the number of the round. Ringing is one update; it tells whether the bell was silent, in
+ * which case an interrupt has to be sent, and the round. The target takes all bits and begins the next round in one
+ * exchange, executes them, and publishes the round as answered: to everybody who rang in it, by one store.
  *
- * Invariants: a bit rung in round r is executed before r is published as answered; only the target ends a round. The
- * room belongs to whoever took it until the target has ended the round in which it was rung.
+ * Invariants: a bit rung in round r is executed before r is published as answered; only the target ends a round. A room
+ * belongs to whoever took it until the target has ended the round in which it was rung.
  */
 #include "../internal.h"
 
 /* Bits of a bell. */
-#define LINES_MAX 29
-#define BRIEF_BIT (UINT64_C(1) << LINES_MAX)
-#define SPACE_BIT (UINT64_C(1) << (LINES_MAX + 1))
-#define KERNEL_BIT (UINT64_C(1) << (LINES_MAX + 2))
+#define LINES_MAX 28
+#define ROOM_BIT(room) (UINT64_C(1) << (LINES_MAX + (room)))
+#define SPACE_BIT (UINT64_C(1) << (LINES_MAX + 2))
+#define KERNEL_BIT (UINT64_C(1) << (LINES_MAX + 3))
 #define BITS UINT64_C(0xffffffff)
 #define ROUND_SHIFT 32
 
-KTLB_STATIC_ASSERT(KTLB_DOORBELL_LINES <= LINES_MAX, "a bell has 32 bits, three of them for what lies in no line");
+KTLB_STATIC_ASSERT(KTLB_DOORBELL_LINES <= LINES_MAX, "a bell has 32 bits, four of them for what lies in no line");
 
-/* A short request. The flags of all ops together are the flags of each: that asks for no less. */
-#define BRIEF_OPS 4
-struct brief {
-    uint64_t head; /* the space's number, flags (4 bits) and count (4 bits) */
-    uint64_t generation;
-    uint64_t op[BRIEF_OPS]; /* an address, and below its page: count and one more (6 bits; 0: all), shift (6 bits) */
+/* Words of a room. A request of several ops has both rooms, and its ops in all words from the first OP on. */
+enum {
+    HEAD,       /* the space's number, flags (4 bits) and count (4 bits). The flags of all ops together are those of each:
+                 * that asks for no less */
+    GENERATION,
+    OP,         /* an address, and below its page: count and one more (6 bits; 0: all), shift (6 bits) */
+    ROOM
 };
-#define BRIEF_COUNT_MAX 63u
+#define ROOM_OPS (2 * ROOM - OP)
+/* Who has a room, in a word of their own. Not bit 0: setting and testing that one is an exchange in a loop for gcc 12. */
+#define TAKEN(room) (2u << (room))
+#define TAKEN_BOTH (TAKEN(0) | TAKEN(1))
+#define ROOM_COUNT_MAX 63u
 KTLB_STATIC_ASSERT(KTLB_PAGE_SHIFT >= 12 && KTLB_OP_FLAGS < 16, "what an op says beside its address fits below a page");
 
 struct door {
     /* Written by all; the target only empties it. */
     KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_u64 bell;
     struct ktlb_u32 answered; /* by the target: rounds, by number: all before this one */
-    struct ktlb_u32 taken;    /* the brief is somebody's */
-    struct brief brief;
+    struct ktlb_u32 taken;    /* bits: TAKEN */
+    uint64_t rooms[2 * ROOM];
 };
 KTLB_STATIC_ASSERT(sizeof(struct door) == (KTLB_CACHE_LINE > 64 ? KTLB_CACHE_LINE : 64), "a door is a line, or two short ones");
 
@@ -66,40 +71,32 @@ void ktlb_doorbell_init(void *memory, unsigned count)
         doors[i] = (struct door){0};
 }
 
-/* ---- short requests ---- */
+/* ---- what a room holds ---- */
+
+static uint64_t room_head(const struct ktlb_request *request)
+{
+    return request->space_id << 8 | request->flags << 4 | request->count;
+}
 
 /* 0: the op does not fit. */
-static uint64_t brief_op(struct ktlb_op op)
+static uint64_t room_op(struct ktlb_op op)
 {
     uint32_t count = op.count + 1; /* 0: all */
 
-    return KTLB_LIKELY(count <= BRIEF_COUNT_MAX) ? op.va | count << 6 | op.shift : 0;
+    return KTLB_LIKELY(count <= ROOM_COUNT_MAX) ? op.va | count << 6 | op.shift : 0;
 }
 
-static struct ktlb_op brief_read_op(uint64_t word, uint64_t head)
+static struct ktlb_op op_of(uint64_t word, uint64_t head)
 {
     return (struct ktlb_op){.va = word >> 12 << 12,
-                            .count = (uint32_t)(word >> 6 & BRIEF_COUNT_MAX) - 1,
+                            .count = (uint32_t)(word >> 6 & ROOM_COUNT_MAX) - 1,
                             .shift = word & 63,
                             .flags = head >> 4 & 15};
 }
 
-/* The ops after the first. False: they do not fit. */
-KTLB_OUTLINE bool brief_more(uint64_t *op, const struct ktlb_request *request)
-{
-    if (request->count > BRIEF_OPS)
-        return false;
-    for (uint32_t i = 1; i < request->count; i++) {
-        op[i] = brief_op(request->op[i]);
-        if (!op[i])
-            return false;
-    }
-    return true;
-}
-
 /* ---- the initiator ---- */
 
-/* For what is no brief: the bit to ring. */
+/* For what is in no room: the bit to ring. */
 static uint64_t take_line(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
     batch->line = ktlb_line_take(lines, KTLB_DOORBELL_LINES, self->number * KTLB_DOORBELL_LINES / cpus,
@@ -110,7 +107,7 @@ static uint64_t take_line(struct ktlb_cpu *self, struct ktlb_batch *batch)
 }
 
 /* @bit: 0 for the first target. */
-KTLB_OUTLINE uint64_t ring_for_line(struct ktlb_cpu *self, struct ktlb_batch *batch, struct door *door, uint64_t *bit)
+static uint64_t ring_for_line(struct ktlb_cpu *self, struct ktlb_batch *batch, struct door *door, uint64_t *bit)
 {
     if (!*bit)
         *bit = take_line(self, batch);
@@ -120,35 +117,91 @@ KTLB_OUTLINE uint64_t ring_for_line(struct ktlb_cpu *self, struct ktlb_batch *ba
     return ktlb_rmw_or_release(&door->bell, *bit);
 }
 
-void ktlb_doorbell_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct ktlb_cpuset *kick)
+static bool take_room(struct door *door, unsigned room)
+{
+    /* Acquire, pairs with the release in free_rooms: the target has read the last one, and its bit is taken. */
+    return !(ktlb_rmw_or_acquire_u32(&door->taken, TAKEN(room)) & TAKEN(room));
+}
+
+static uint64_t ring_for_room(struct door *door, unsigned room)
+{
+    /* Release, pairs with the acquire in take_round: the room holds the request. An addition, for the bit is not set. */
+    return ktlb_rmw_add_release(&door->bell, ROOM_BIT(room));
+}
+
+static uint64_t fill_room(struct door *door, unsigned room, uint64_t head, uint64_t generation, uint64_t op)
+{
+    uint64_t *word = &door->rooms[room * ROOM];
+
+    word[HEAD] = head;
+    word[GENERATION] = generation;
+    word[OP] = op;
+    return ring_for_room(door, room);
+}
+
+/* The first room is somebody's. */
+KTLB_OUTLINE uint64_t ring_otherwise(struct ktlb_cpu *self, struct ktlb_batch *batch, struct door *door, uint64_t *bit)
 {
     const struct ktlb_request *request = &batch->request;
-    uint64_t head = request->space_id << 8 | request->flags << 4 | request->count;
-    uint64_t first = brief_op(request->op[0]), op[BRIEF_OPS], bit = 0, before;
-    bool several = request->count > 1;
-    /* Not for tags of the machine, which are found through what a brief leaves out. */
-    bool fits = first && !KTLB_BY_HARDWARE && KTLB_LIKELY(!several || brief_more(op, request));
 
-    batch->line = KTLB_LINE_NONE;
+    if (take_room(door, 1))
+        return fill_room(door, 1, room_head(request), request->generation, room_op(request->op[0]));
+    return ring_for_line(self, batch, door, bit);
+}
+
+/* @batch has rung at @cpu, whose bell was @before. */
+static void rung(struct ktlb_batch *batch, unsigned cpu, uint64_t before, struct ktlb_cpuset *kick)
+{
+    batch->ticket[cpu] = (uint32_t)(before >> ROUND_SHIFT);
+    if (!(before & BITS))
+        ktlb_cpuset_add(kick, cpu);
+}
+
+/* Of several ops, one of many pages, or on tags of the machine, which are found through what a room leaves out. */
+KTLB_OUTLINE void post_long(struct ktlb_cpu *self, struct ktlb_batch *batch, struct ktlb_cpuset *kick)
+{
+    const struct ktlb_request *request = &batch->request;
+    bool fits = request->count <= ROOM_OPS && !KTLB_BY_HARDWARE;
+    uint64_t op[ROOM_OPS], bit = 0, before;
+
+    for (uint32_t i = 0; fits && i < request->count; i++) {
+        op[i] = room_op(request->op[i]);
+        fits = op[i] != 0;
+    }
     KTLB_CPUSET_EACH(cpu, &batch->waiting) {
         struct door *door = &doors[cpu];
+        uint32_t none = 0;
 
-        /* Acquire, pairs with the release in free_brief: the target has read the last one, and its bit is taken. */
-        if (fits && KTLB_LIKELY(ktlb_rmw_exchange_acquire_u32(&door->taken, 1) == 0)) {
-            door->brief.head = head;
-            door->brief.generation = request->generation;
-            door->brief.op[0] = first;
-            if (KTLB_UNLIKELY(several))
-                for (uint32_t i = 1; i < request->count; i++)
-                    door->brief.op[i] = op[i];
-            /* Release, pairs with the acquire in take_round: the brief is there. An addition, for the bit is not set. */
-            before = ktlb_rmw_add_release(&door->bell, BRIEF_BIT);
+        /* Acquire, pairs with the release in free_rooms as in take_room. */
+        if (fits && ktlb_rmw_cas_acquire_u32(&door->taken, &none, TAKEN_BOTH)) {
+            for (uint32_t i = 1; i < request->count; i++)
+                door->rooms[OP + i] = op[i];
+            before = fill_room(door, 0, room_head(request), request->generation, op[0]);
         } else {
             before = ring_for_line(self, batch, door, &bit);
         }
-        batch->ticket[cpu] = (uint32_t)(before >> ROUND_SHIFT);
-        if (!(before & BITS))
-            ktlb_cpuset_add(kick, cpu);
+        rung(batch, cpu, before, kick);
+    }
+}
+
+void ktlb_doorbell_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct ktlb_cpuset *kick)
+{
+    const struct ktlb_request *request = &batch->request;
+    uint64_t head = room_head(request), generation = request->generation, op = room_op(request->op[0]), bit = 0, before;
+
+    batch->line = KTLB_LINE_NONE;
+    if (KTLB_UNLIKELY(request->count > 1 || !op || KTLB_BY_HARDWARE)) {
+        post_long(self, batch, kick);
+        return;
+    }
+    KTLB_CPUSET_EACH(cpu, &batch->waiting) {
+        struct door *door = &doors[cpu];
+
+        if (KTLB_LIKELY(take_room(door, 0)))
+            before = fill_room(door, 0, head, generation, op);
+        else
+            before = ring_otherwise(self, batch, door, &bit);
+        rung(batch, cpu, before, kick);
     }
 }
 
@@ -181,21 +234,27 @@ static uint64_t take_round(struct ktlb_cpu *self, struct door *door)
     return ktlb_rmw_exchange_acquire(&door->bell, (uint64_t)self->round << ROUND_SHIFT) & BITS;
 }
 
-/* The brief was rung in a round that is over: the next may be written. */
-static void free_brief(struct door *door)
+/* What the request that was rung for in the first room has taken. */
+static uint32_t taken_by_first(const struct door *door)
 {
-    ktlb_store_release_u32(&door->taken, 0); /* pairs with the acquire in post: we have read it, and taken its bit */
+    return KTLB_LIKELY((door->rooms[HEAD] & 15) == 1) ? TAKEN(0) : TAKEN_BOTH;
+}
+
+/* Rung in a round that is over, and read: the rooms may be taken again. */
+static void free_rooms(struct door *door, uint32_t taken)
+{
+    ktlb_rmw_and_release_u32(&door->taken, ~taken); /* pairs with the acquire in take_room and post_long */
 }
 
 KTLB_OUTLINE void execute_several(struct ktlb_cpu *self, struct door *door, bool alone)
 {
-    const struct brief *brief = &door->brief;
+    uint64_t head = door->rooms[HEAD];
     struct ktlb_request request = {
-        .space_id = brief->head >> 8, .generation = brief->generation, .count = brief->head & 15, .flags = brief->head >> 4 & 15};
+        .space_id = head >> 8, .generation = door->rooms[GENERATION], .count = head & 15, .flags = head >> 4 & 15};
 
     for (uint32_t i = 0; i < request.count; i++)
-        request.op[i] = brief_read_op(brief->op[i], brief->head);
-    free_brief(door);
+        request.op[i] = op_of(door->rooms[OP + i], head);
+    free_rooms(door, TAKEN_BOTH);
     ktlb_cpu_execute_any(self, &request, alone);
 }
 
@@ -208,16 +267,17 @@ KTLB_OUTLINE void execute_one(struct ktlb_cpu *self, uint64_t head, uint64_t gen
     ktlb_cpu_execute_any(self, &request, alone);
 }
 
-static void execute_brief(struct ktlb_cpu *self, struct door *door, bool alone)
+KTLB_INLINE void execute_room(struct ktlb_cpu *self, struct door *door, unsigned room, bool alone)
 {
-    uint64_t head = door->brief.head, generation = door->brief.generation;
-    struct ktlb_op op = brief_read_op(door->brief.op[0], head);
+    const uint64_t *word = &door->rooms[room * ROOM];
+    uint64_t head = word[HEAD], generation = word[GENERATION];
+    struct ktlb_op op = op_of(word[OP], head);
 
-    if (KTLB_UNLIKELY((head & 15) > 1)) {
+    if (room == 0 && KTLB_UNLIKELY((head & 15) > 1)) {
         execute_several(self, door, alone);
         return;
     }
-    free_brief(door);
+    free_rooms(door, TAKEN(room));
     if (!ktlb_cpu_execute_next(self, head >> 8, generation, op))
         execute_one(self, head, generation, op, alone);
 }
@@ -229,9 +289,11 @@ KTLB_OUTLINE void execute(struct ktlb_cpu *self, struct door *door, uint64_t bit
         ktlb_cpu_execute_widened(self, true);
     else if (bits & SPACE_BIT)
         ktlb_cpu_execute_widened(self, false);
-    if (bits & BRIEF_BIT)
-        execute_brief(self, door, false);
-    for (bits &= BRIEF_BIT - 1; bits; bits &= bits - 1)
+    if (bits & ROOM_BIT(0))
+        execute_room(self, door, 0, false);
+    if (bits & ROOM_BIT(1))
+        execute_room(self, door, 1, false);
+    for (bits &= ROOM_BIT(0) - 1; bits; bits &= bits - 1)
         ktlb_cpu_execute(self, &lines[ktlb_lowest_bit(bits)].request, false);
 }
 
@@ -242,8 +304,8 @@ bool ktlb_doorbell_serve(struct ktlb_cpu *self)
     struct door *door = &doors[self->number];
     uint64_t bits = take_round(self, door);
 
-    if (KTLB_LIKELY(bits == BRIEF_BIT))
-        execute_brief(self, door, true);
+    if (KTLB_LIKELY(bits == ROOM_BIT(0)))
+        execute_room(self, door, 0, true);
     else
         execute(self, door, bits);
     ktlb_store_release_u32(&door->answered, self->round); /* pairs with the acquire in acked */
@@ -254,9 +316,9 @@ bool ktlb_doorbell_serve(struct ktlb_cpu *self)
 void ktlb_doorbell_forget(struct ktlb_cpu *self)
 {
     struct door *door = &doors[self->number];
+    uint64_t bits = take_round(self, door);
 
-    if (take_round(self, door) & BRIEF_BIT)
-        free_brief(door);
+    free_rooms(door, (bits & ROOM_BIT(0) ? taken_by_first(door) : 0) | (bits & ROOM_BIT(1) ? TAKEN(1) : 0));
 }
 
 KTLB_PROTOCOL_DEFINE(doorbell, false);

@@ -92,10 +92,26 @@ KTLB_INLINE uint32_t ktlb_rmw_exchange_acq_rel_u32(struct ktlb_u32 *word, uint32
     return __atomic_exchange_n(&word->value, value, __ATOMIC_ACQ_REL);
 }
 
+KTLB_INLINE uint32_t ktlb_rmw_or_acquire_u32(struct ktlb_u32 *word, uint32_t value)
+{
+    return __atomic_fetch_or(&word->value, value, __ATOMIC_ACQUIRE);
+}
+
+KTLB_INLINE uint32_t ktlb_rmw_and_release_u32(struct ktlb_u32 *word, uint32_t value)
+{
+    return __atomic_fetch_and(&word->value, value, __ATOMIC_RELEASE);
+}
+
 KTLB_INLINE bool ktlb_rmw_cas_relaxed_u32(struct ktlb_u32 *word, uint32_t *expected, uint32_t value)
 {
     return __atomic_compare_exchange_n(&word->value, expected, value, false, __ATOMIC_RELAXED,
                                        __ATOMIC_RELAXED);
+}
+
+KTLB_INLINE bool ktlb_rmw_cas_acquire_u32(struct ktlb_u32 *word, uint32_t *expected, uint32_t value)
+{
+    return __atomic_compare_exchange_n(&word->value, expected, value, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_ACQUIRE);
 }
 
 KTLB_INLINE bool ktlb_rmw_cas_acq_rel_u32(struct ktlb_u32 *word, uint32_t *expected, uint32_t value)
