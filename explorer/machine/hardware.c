@@ -267,7 +267,8 @@ static unsigned add(uint64_t *entries, unsigned count, unsigned max, uint64_t en
     return count + 1;
 }
 
-/* The present translations of a page in one root: entries filled since @page, through tables known since @walk. */
+/* The present translations of a page in one root: entries filled since @page, through tables known since @walk. Those
+ * of a huge entry say which of its frames the page has. */
 static unsigned collect(unsigned root, unsigned page, struct floor leaf, struct floor huge, struct floor walk,
                         uint64_t *entries, unsigned count, unsigned max)
 {
@@ -277,7 +278,7 @@ static unsigned collect(unsigned root, unsigned page, struct floor leaf, struct 
 
     for (unsigned i = 0; i < uppers; i++)
         if ((upper[i] & ENTRY_PRESENT) && (upper[i] & ENTRY_HUGE))
-            count = add(entries, count, max, upper[i]);
+            count = add(entries, count, max, upper[i] + ENTRY(page % HUGE_FRAMES, 0));
     uppers = ex_values_since(directory, 8, older(leaf, walk).view, upper, 16);
     for (unsigned i = 0; i < uppers; i++) {
         unsigned lowers;

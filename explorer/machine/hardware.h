@@ -24,6 +24,7 @@
 #ifndef TAGS
 #define TAGS 10u /* the protocol hardware wants more than two for each CPU */
 #endif
+#define HUGE_FRAMES 2u  /* frames in a row that are a huge one; further pages of it are the same again */
 #define PAGES (REGIONS * TABLE_PAGES)
 #ifndef FRAMES
 #define FRAMES 32u
