@@ -29,6 +29,9 @@ struct cpu {
 };
 
 static struct cpu cpus[EX_CPUS_MAX];
+static struct raised { /* joins of views, by the first: most floors that rise together were level; to join takes long */
+    const struct ex_view *before, *now, *joined;
+} raised[64];
 static unsigned cpu_count, strays[EX_CPUS_MAX], interrupts_sent;
 static uint64_t mapped[2 * PAGES];
 static unsigned mapped_count;
@@ -73,6 +76,7 @@ void hardware_reset(unsigned count)
     memset(strays, 0, sizeof(strays));
     hardware_stray_handler = NULL;
     memset(cpus, 0, sizeof(cpus));
+    memset(raised, 0, sizeof(raised)); /* of views of the last execution */
     memset(hardware_directory, 0, sizeof(hardware_directory));
     memset(hardware_table, 0, sizeof(hardware_table));
     mapped_count = 0;
@@ -142,7 +146,11 @@ static struct floor newer(struct floor a, struct floor b)
 /* It only rises: what was dropped later has not come back because of an older order. */
 static void raise_floor(struct floor *floor, struct floor now)
 {
-    floor->view = ex_view_join(floor->view, now.view);
+    struct raised *raise = &raised[(uintptr_t)floor->view / sizeof(void *) % (sizeof(raised) / sizeof(raised[0]))];
+
+    if (floor->view != raise->before || now.view != raise->now)
+        *raise = (struct raised){floor->view, now.view, ex_view_join(floor->view, now.view)};
+    floor->view = raise->joined;
     floor->when = now.when;
 }
 
