@@ -549,12 +549,21 @@ static uint64_t translate(uint64_t va)
     return entries[0];
 }
 
+/* A fault, and its handler. What refused the access may be gone from the tables by now, and then has to be gone from
+ * the TLB when it is tried again (fault_drops in struct ktlb_arch). */
+static bool faults(uint64_t va, uint64_t bits)
+{
+    if (hardware_grants(va, bits))
+        hardware_arch_fault(va);
+    return false;
+}
+
 bool machine_load(uint64_t va, uint64_t *value)
 {
     uint64_t entry = translate(va);
 
     if (!(entry & ENTRY_PRESENT))
-        return false;
+        return faults(va, ENTRY_PRESENT);
     /* The newest value: an access is ordered behind whoever published its translation, who has written the frame. */
     ex_touch(&hardware_frame[ENTRY_NUMBER(entry)], 8, false);
     ex_values_since(&hardware_frame[ENTRY_NUMBER(entry)], 8, NULL, value, 1);
@@ -566,7 +575,7 @@ bool machine_store(uint64_t va, uint64_t value)
     uint64_t entry = translate(va);
 
     if (!(entry & ENTRY_PRESENT) || !(entry & ENTRY_WRITE))
-        return false;
+        return faults(va, ENTRY_PRESENT | ENTRY_WRITE);
     hardware_access(true);
     ex_store(&hardware_frame[ENTRY_NUMBER(entry)], 8, value, __ATOMIC_RELAXED);
     hardware_access(false);
