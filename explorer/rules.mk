@@ -169,8 +169,7 @@ explore-scenarios-program: $(EXPLORE_SCENARIOS)
 EXPLORE_OTHERS := $(if $(EARLY),,$(if $(filter file,$(origin ARCH)),aarch64 riscv64))
 explore: $(EXPLORE) $(EXPLORE_SCENARIOS)
 	@for arch in $(EXPLORE_OTHERS); do \
-	    $(MAKE) --no-print-directory ARCH=$$arch explore-program \
-	        $$([ $$arch != aarch64 ] || echo explore-scenarios-program) >/dev/null || exit 1; done
+	    $(MAKE) --no-print-directory ARCH=$$arch explore-program explore-scenarios-program >/dev/null || exit 1; done
 	@explorer/explore '$(if $(DEEP),deep,$(if $(QUICK),quick))' $(EXPLORE) $(EXPLORE_SCENARIOS) \
 	    $(EXPLORE_OTHERS:%=$(BUILD)/explorer-%/explore)
 

@@ -137,7 +137,9 @@ void machine_lazy_leave(bool honest);
 
 /* ---- memory accesses through the TLB of this CPU ---- */
 
-/* Load or store 64 bits at @va; false if the access faulted. Nothing else happens on a fault. */
+/* Load or store 64 bits at @va; false if the access faulted. Nothing else happens on a fault, but where the tables
+ * allow the access by now: then what this CPU remembers of them is dropped (fault_drops in struct ktlb_arch), and the
+ * next try goes by the tables. */
 bool machine_load(uint64_t va, uint64_t *value);
 bool machine_store(uint64_t va, uint64_t value);
 

@@ -33,6 +33,7 @@ void hardware_arch_reset(void)
 {
     memset(registers, 0, sizeof(registers));
     hardware_breaks = true;
+    ktlb_arch.fault_drops = true;
     ktlb_arch.any_size = hardware_any_size = getenv("BBML2") != NULL;
 }
 
@@ -205,6 +206,11 @@ void ktlb_aarch64_isb(void)
 void hardware_arch_trap(void)
 {
     ktlb_aarch64_isb();
+}
+
+void hardware_arch_fault(uint64_t va)
+{
+    ktlb_aarch64_drop_here(va);
 }
 
 /* ---- the rest ---- */

@@ -674,6 +674,78 @@ static void uses_the_table(void)
 TWO(maps_and_tells, uses_the_page)
 TWO(maps_below_a_table, uses_the_table)
 
+/* The same, and nobody is told: who is refused by what it remembers is refused once, for the fault drops that. */
+static void given(void)
+{
+    ktlb_store_release_u32(&handed_over, 1);
+}
+
+static bool is_there(uint64_t va)
+{
+    uint64_t value;
+
+    return machine_load(va, &value);
+}
+
+static void finds(bool (*allowed)(uint64_t va), uint64_t va)
+{
+    while (!ktlb_load_acquire_u32(&handed_over))
+        machine_relax();
+    ex_check(allowed(va) || allowed(va), "P1: what was given is refused again after a fault");
+    machine_idle();
+}
+
+static bool is_writable(uint64_t va)
+{
+    return machine_store(va, 1);
+}
+
+static void gives_a_page(unsigned cpu)
+{
+    if (cpu == 0) {
+        map(one, USER(4));
+        given();
+    } else {
+        finds(is_there, USER(4));
+    }
+}
+
+static void gives_a_table(unsigned cpu)
+{
+    if (cpu == 0) {
+        map(one, USER(REGION_PAGES));
+        given();
+    } else {
+        finds(is_there, USER(REGION_PAGES));
+    }
+}
+
+static void gives_a_kernel_page(unsigned cpu)
+{
+    if (cpu == 0) {
+        map(machine_kernel(), KERNEL(2));
+        given();
+    } else {
+        finds(is_there, KERNEL(2));
+    }
+}
+
+static void second_may_only_read(void)
+{
+    second_in_one();
+    machine_protect(one, USER(0), MACHINE_READ);
+}
+
+static void gives_a_right(unsigned cpu)
+{
+    if (cpu == 0) {
+        machine_protect(one, USER(0), ALL_RIGHTS);
+        given();
+    } else {
+        finds(is_writable, USER(0));
+    }
+}
+
 /* ---- both are initiators ---- */
 
 static void each_unmaps(unsigned cpu)
@@ -1258,6 +1330,10 @@ const struct ex_case cases[] = {
     CASE("renew-switch-back", 2, second_in_one, renew_table_goes_and_returns, "P1: and a CPU leaves and returns"),
     CASE("map", 2, second_in_one, maps_and_tells_uses_the_page, "P1: a new page is there for whom was told"),
     CASE("map-table", 2, second_in_one, maps_below_a_table_uses_the_table, "P1: the same, with a new table above it"),
+    CASE("given", 2, second_in_one, gives_a_page, "P1: a new page is there for whom was not, after a fault at most"),
+    CASE("given-table", 2, second_in_one, gives_a_table, "P1: the same, with a new table above it"),
+    CASE("given-kernel", 2, second_in_one, gives_a_kernel_page, "P1: in the kernel's half"),
+    CASE("given-right", 2, second_may_only_read, gives_a_right, "P1: and a page that may be written to from now on"),
     CASE("ring", 2, second_in_two_was_in_one, unmap_two_comes_in, "P4: comes back having missed what the ring remembers"),
     CASE("ring-wrap", 2, second_in_two_was_in_one, unmap_three_comes_in, "P4: and the ring is overwritten meanwhile"),
     CASE("ring-lazy", 2, second_in_one, unmap_two_is_lazy, "P4: stops being lazy, likewise"),

@@ -29,6 +29,9 @@ struct cpu {
 };
 
 static struct cpu cpus[EX_CPUS_MAX];
+static struct raised { /* joins of views, by the first: most floors that rise together were level; to join takes long */
+    const struct ex_view *before, *now, *joined;
+} raised[64];
 static unsigned cpu_count, strays[EX_CPUS_MAX], interrupts_sent;
 static uint64_t mapped[2 * PAGES];
 static unsigned mapped_count;
@@ -73,6 +76,7 @@ void hardware_reset(unsigned count)
     memset(strays, 0, sizeof(strays));
     hardware_stray_handler = NULL;
     memset(cpus, 0, sizeof(cpus));
+    memset(raised, 0, sizeof(raised)); /* of views of the last execution */
     memset(hardware_directory, 0, sizeof(hardware_directory));
     memset(hardware_table, 0, sizeof(hardware_table));
     mapped_count = 0;
@@ -142,7 +146,11 @@ static struct floor newer(struct floor a, struct floor b)
 /* It only rises: what was dropped later has not come back because of an older order. */
 static void raise_floor(struct floor *floor, struct floor now)
 {
-    floor->view = ex_view_join(floor->view, now.view);
+    struct raised *raise = &raised[(uintptr_t)floor->view / sizeof(void *) % (sizeof(raised) / sizeof(raised[0]))];
+
+    if (floor->view != raise->before || now.view != raise->now)
+        *raise = (struct raised){floor->view, now.view, ex_view_join(floor->view, now.view)};
+    floor->view = raise->joined;
     floor->when = now.when;
 }
 
@@ -267,7 +275,8 @@ static unsigned add(uint64_t *entries, unsigned count, unsigned max, uint64_t en
     return count + 1;
 }
 
-/* The present translations of a page in one root: entries filled since @page, through tables known since @walk. */
+/* The present translations of a page in one root: entries filled since @page, through tables known since @walk. Those
+ * of a huge entry say which of its frames the page has. */
 static unsigned collect(unsigned root, unsigned page, struct floor leaf, struct floor huge, struct floor walk,
                         uint64_t *entries, unsigned count, unsigned max)
 {
@@ -277,7 +286,7 @@ static unsigned collect(unsigned root, unsigned page, struct floor leaf, struct 
 
     for (unsigned i = 0; i < uppers; i++)
         if ((upper[i] & ENTRY_PRESENT) && (upper[i] & ENTRY_HUGE))
-            count = add(entries, count, max, upper[i]);
+            count = add(entries, count, max, upper[i] + ENTRY(page % HUGE_FRAMES, 0));
     uppers = ex_values_since(directory, 8, older(leaf, walk).view, upper, 16);
     for (unsigned i = 0; i < uppers; i++) {
         unsigned lowers;
@@ -309,16 +318,37 @@ unsigned hardware_possible(unsigned number, uint64_t va, uint64_t *entries, unsi
     return count;
 }
 
-/* Whether the loaded root's table may say "not present": to a walk that starts now or, where that is remembered, to any
- * since it was last dropped. An entry above the last level that leads nowhere is what leads to entries: a drop of leaf
- * entries leaves it. */
+/* Whether the loaded root's table may have no entry of these bits for a page: by what was read of it since @leaf,
+ * through what leads there since @walk. */
+static bool may_lack(uint64_t va, uint64_t bits, struct floor leaf, struct floor walk)
+{
+    unsigned page = hardware_page(va), root = hardware_is_kernel(va) ? 0 : self()->root;
+    uint64_t upper[16], lower[16];
+    unsigned uppers = ex_values_since(&hardware_directory[root][page / TABLE_PAGES], 8, walk.view, upper, 16);
+
+    for (unsigned i = 0; i < uppers; i++) {
+        bool last = !(upper[i] & ENTRY_PRESENT) || (upper[i] & ENTRY_HUGE);
+        unsigned lowers;
+
+        if (last && (upper[i] & bits) != bits)
+            return true;
+        if (last)
+            continue;
+        lowers = ex_values_since(&hardware_table[ENTRY_NUMBER(upper[i])][page % TABLE_PAGES], 8, leaf.view, lower, 16);
+        for (unsigned j = 0; j < lowers; j++)
+            if ((lower[j] & bits) != bits)
+                return true;
+    }
+    return false;
+}
+
+/* To a walk that starts now or, where that is remembered, to any since it was last dropped. An entry above the last
+ * level that leads nowhere is what leads to entries: a drop of leaf entries leaves it. */
 bool hardware_may_fault(uint64_t va)
 {
     const struct cpu *cpu = self();
     unsigned page = hardware_page(va), root = hardware_is_kernel(va) ? 0 : cpu->root, region = page / TABLE_PAGES;
     struct floor leaf = {ex_view_current(), 0}, walk = leaf;
-    uint64_t upper[16], lower[16];
-    unsigned uppers;
 
     if (hardware_keeps_faults && root == 0) {
         leaf = cpu->global[page];
@@ -327,20 +357,14 @@ bool hardware_may_fault(uint64_t va)
         leaf = newer(cpu->page[cpu->tag][page], cpu->since[cpu->tag][root]);
         walk = newer(cpu->walk[cpu->tag][0][region], cpu->since[cpu->tag][root]);
     }
-    uppers = ex_values_since(&hardware_directory[root][region], 8, walk.view, upper, 16);
-    for (unsigned i = 0; i < uppers; i++) {
-        unsigned lowers;
+    return may_lack(va, ENTRY_PRESENT, leaf, walk);
+}
 
-        if (!(upper[i] & ENTRY_PRESENT))
-            return true;
-        if (upper[i] & ENTRY_HUGE)
-            continue;
-        lowers = ex_values_since(&hardware_table[ENTRY_NUMBER(upper[i])][page % TABLE_PAGES], 8, leaf.view, lower, 16);
-        for (unsigned j = 0; j < lowers; j++)
-            if (!(lower[j] & ENTRY_PRESENT))
-                return true;
-    }
-    return false;
+bool hardware_grants(uint64_t va, uint64_t bits)
+{
+    struct floor now = {ex_view_current(), 0};
+
+    return !may_lack(va, bits, now, now);
 }
 
 void hardware_observe(uint64_t va, uint64_t entry)

@@ -24,6 +24,7 @@
 #ifndef TAGS
 #define TAGS 10u /* the protocol hardware wants more than two for each CPU */
 #endif
+#define HUGE_FRAMES 2u  /* frames in a row that are a huge one; further pages of it are the same again */
 #define PAGES (REGIONS * TABLE_PAGES)
 #ifndef FRAMES
 #define FRAMES 32u
@@ -99,18 +100,22 @@ unsigned hardware_tag(void);
 /* Whether the library says of this architecture that @new may not simply take the place of @old, both above the last level
  * if @upper. */
 bool hardware_arch_needs_break(uint64_t old, uint64_t new, bool upper);
-/* Of the architecture: power on / load a root as the library said / an interrupt is taken / what its host does before it interrupts, and what
- * the interrupts then bring with them. */
+/* Of the architecture: power on / load a root as the library said / an interrupt is taken / what drops the cause of a
+ * fault at @va that finds the access allowed by now, the fault itself or its handler / what its host does before it
+ * interrupts, and what the interrupts then bring with them. */
 struct ktlb_load;
 void hardware_arch_reset(void);
 void hardware_arch_load(unsigned root, struct ktlb_load load);
 void hardware_arch_trap(void);
+void hardware_arch_fault(uint64_t va);
 const struct ex_view *hardware_arch_fence_ipi(void);
 
 /* Every present entry through which @cpu may now translate page @va, huge ones included; how many. */
 unsigned hardware_possible(unsigned cpu, uint64_t va, uint64_t *entries, unsigned max);
 /* Whether a walk for @va that starts now on this CPU may find nothing. */
 bool hardware_may_fault(uint64_t va);
+/* Whether whoever reads the tables now on this CPU, caches aside, finds an entry of these bits for it. */
+bool hardware_grants(uint64_t va, uint64_t bits);
 /* This CPU has translated @va by @entry: what depends on that comes after what was published with the entry, once an
  * acquire fence says so. */
 void hardware_observe(uint64_t va, uint64_t entry);

@@ -193,23 +193,38 @@ static void check_made(bool kernel)
 /* What came before the frames were freed: the allocator orders its callers, as a lock would. */
 static const struct ex_view *freed;
 
+static unsigned frames_of(enum frame_state kind)
+{
+    return kind == HUGE ? HUGE_FRAMES : 1;
+}
+
+static bool are_free(unsigned first, unsigned count)
+{
+    while (count && about[first].state == FREE)
+        first++, count--;
+    return count == 0;
+}
+
 static struct machine_frame *take_frame(enum frame_state kind)
 {
+    unsigned count = frames_of(kind), i = 0;
+
     if (ex_running())
         ex_event(FRAMES_ID, true, "a frame");
-    for (unsigned i = 0; i < FRAMES; i++)
-        if (about[i].state == FREE) {
-            about[i].state = kind;
-            /* Who finds the frame through a new page-table entry is ordered behind what was done to it before, by the
-             * dependency of an access on its translation. A new life says the same. */
-            if (ex_running()) {
-                ex_forget(&hardware_frame[i], sizeof(hardware_frame[i]));
-                if (freed)
-                    ex_view_acquire(freed);
-            }
-            return &frames[i];
-        }
-    return NULL;
+    while (i + count <= FRAMES && !are_free(i, count))
+        i++;
+    if (i + count > FRAMES)
+        return NULL;
+    for (unsigned frame = i; frame < i + count; frame++)
+        about[frame].state = kind;
+    /* Who finds the frame through a new page-table entry is ordered behind what was done to it before, by the
+     * dependency of an access on its translation. A new life says the same. */
+    if (ex_running()) {
+        ex_forget(&hardware_frame[i], count * sizeof(hardware_frame[i]));
+        if (freed)
+            ex_view_acquire(freed);
+    }
+    return &frames[i];
 }
 
 struct machine_frame *machine_frame_alloc(void)
@@ -227,26 +242,31 @@ struct ktlb_u64 *machine_frame_words(const struct machine_frame *frame)
     return (struct ktlb_u64 *)&hardware_frame[frame->number];
 }
 
+static void free_frame(unsigned number)
+{
+    ex_event(FRAMES_ID, true, "frees a frame");
+    ex_note("frees frame %u", number);
+    ex_check(about[number].state != FREE, "P3: frame %u is freed twice", number);
+    check_unreachable(number);
+    /* Plain stores: the last use by any CPU must be ordered before. */
+    if (about[number].state == TABLE) {
+        table_used[about[number].table] = false;
+        machine_scribble(hardware_table[about[number].table], 2, 0);
+    } else {
+        machine_scribble(&hardware_frame[number], 1, MACHINE_POISON | number);
+    }
+    freed = ex_view_join(freed, ex_view_current());
+    about[number].state = FREE;
+}
+
 void machine_frame_free(struct ktlb_node *list)
 {
     while (list) {
-        struct machine_frame *frame = (struct machine_frame *)list;
-        unsigned number = (unsigned)frame->number;
+        unsigned number = (unsigned)((struct machine_frame *)list)->number, count = frames_of(about[number].state);
 
         list = list->next;
-        ex_event(FRAMES_ID, true, "frees a frame");
-        ex_note("frees frame %u", number);
-        ex_check(about[number].state != FREE, "P3: frame %u is freed twice", number);
-        check_unreachable(number);
-        /* Plain stores: the last use by any CPU must be ordered before. */
-        if (about[number].state == TABLE) {
-            table_used[about[number].table] = false;
-            machine_scribble(hardware_table[about[number].table], 2, 0);
-        } else {
-            machine_scribble(&hardware_frame[number], 1, MACHINE_POISON | number);
-        }
-        freed = ex_view_join(freed, ex_view_current());
-        about[number].state = FREE;
+        while (count--)
+            free_frame(number++);
     }
 }
 
@@ -360,7 +380,8 @@ struct machine_frame *machine_map_huge(struct machine_space *space, uint64_t va,
 {
     uint64_t *directory = directory_of(space, va), old = entry_load(directory);
 
-    hardware_mapped(va);
+    for (unsigned page = 0; page < HUGE_FRAMES; page++)
+        hardware_mapped(va + ((uint64_t)page << PAGE_BITS));
     entry_make(space, directory, frame ? ENTRY(frame->number, entry_bits(rights) | ENTRY_HUGE) : 0);
     return frame_of(old);
 }
@@ -372,13 +393,12 @@ bool machine_size_breaks(struct machine_space *space, uint64_t va)
     return hardware_arch_needs_break(old, ENTRY_PRESENT | (old & ENTRY_HUGE ? 0 : ENTRY_HUGE), true);
 }
 
-/* The frames of a split huge page are the huge frame itself here: one frame under all its pages. */
 void machine_split(struct machine_space *space, uint64_t va, struct machine_frame *frame, unsigned rights)
 {
     unsigned table = take_table();
 
     for (unsigned page = 0; page < TABLE_PAGES; page++)
-        entry_store(&hardware_table[table][page], ENTRY(frame->number, entry_bits(rights)));
+        entry_store(&hardware_table[table][page], ENTRY(frame->number + page % HUGE_FRAMES, entry_bits(rights)));
     entry_make(space, directory_of(space, va), ENTRY(table, ENTRY_PRESENT | ENTRY_WRITE));
 }
 
@@ -529,12 +549,21 @@ static uint64_t translate(uint64_t va)
     return entries[0];
 }
 
+/* A fault, and its handler. What refused the access may be gone from the tables by now, and then has to be gone from
+ * the TLB when it is tried again (fault_drops in struct ktlb_arch). */
+static bool faults(uint64_t va, uint64_t bits)
+{
+    if (hardware_grants(va, bits))
+        hardware_arch_fault(va);
+    return false;
+}
+
 bool machine_load(uint64_t va, uint64_t *value)
 {
     uint64_t entry = translate(va);
 
     if (!(entry & ENTRY_PRESENT))
-        return false;
+        return faults(va, ENTRY_PRESENT);
     /* The newest value: an access is ordered behind whoever published its translation, who has written the frame. */
     ex_touch(&hardware_frame[ENTRY_NUMBER(entry)], 8, false);
     ex_values_since(&hardware_frame[ENTRY_NUMBER(entry)], 8, NULL, value, 1);
@@ -546,7 +575,7 @@ bool machine_store(uint64_t va, uint64_t value)
     uint64_t entry = translate(va);
 
     if (!(entry & ENTRY_PRESENT) || !(entry & ENTRY_WRITE))
-        return false;
+        return faults(va, ENTRY_PRESENT | ENTRY_WRITE);
     hardware_access(true);
     ex_store(&hardware_frame[ENTRY_NUMBER(entry)], 8, value, __ATOMIC_RELAXED);
     hardware_access(false);
@@ -590,13 +619,10 @@ void machine_spurious(unsigned cpu)
     hardware_interrupt(cpu, NULL);
 }
 
-/* Not a choice of the search: a scenario that draws lots draws the same in every execution. */
+/* A choice like any other: a replay draws the same again. One of few, for a scenario only begins its streams by it. */
 uint64_t machine_random(void)
 {
-    static const uint64_t numbers[] = {3, 8, 1, 14, 6, 11, 0, 5, 12, 7, 2, 9};
-    static unsigned next;
-
-    return numbers[next++ % (sizeof(numbers) / sizeof(numbers[0]))];
+    return ex_choose(16, "a lot");
 }
 
 void machine_print(const char *format, ...)

@@ -39,6 +39,7 @@ void hardware_arch_reset(void)
         hart_of[i] = 3 * i + 1;
     }
     ktlb_arch.svinval = getenv("SVINVAL") != NULL;
+    ktlb_arch.fault_drops = true;
     ktlb_arch.hart_of = hart_of;
     hardware_keeps_faults = true;
 }
@@ -59,6 +60,12 @@ bool hardware_arch_needs_break(uint64_t old, uint64_t new, bool upper)
 
 void hardware_arch_trap(void)
 {
+}
+
+void hardware_arch_fault(uint64_t va)
+{
+    (void)va;
+    ktlb_riscv64_drop_here();
 }
 
 const struct ex_view *hardware_arch_fence_ipi(void)

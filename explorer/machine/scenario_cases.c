@@ -6,6 +6,7 @@
  */
 #include "cases.h"
 #include "machine.h"
+#include "scenarios/oracle.h"
 #include "scenarios/scenarios.h"
 
 #define CPUS 3u
@@ -25,6 +26,7 @@ static void prepare(unsigned number, bool leave_out)
 
 static void play(unsigned cpu)
 {
+    const char *promise = scenario->stale ? scenario->stale : "P1";
     struct scenarios_result result;
 
     if (cpu > 0) {
@@ -32,7 +34,8 @@ static void play(unsigned cpu)
         return;
     }
     scenarios_execute(scenario, CPUS, control, &result);
-    ex_check(result.wrong == 0, "%s: %s", scenario->stale ? scenario->stale : "P1", scenario->goal);
+    oracle_print_faults(promise);
+    ex_check(result.wrong == 0, "%s: %s", promise, scenario->goal);
     machine_end_work();
 }
 

@@ -42,6 +42,15 @@ void hardware_arch_trap(void)
 {
 }
 
+/* The fault has dropped what it came from (manual, volume 3, "Operations that Invalidate TLBs and Paging-Structure
+ * Caches"). */
+void hardware_arch_fault(uint64_t va)
+{
+    struct hardware_drop drop = {.tag = hardware_tag(), .va = va, .globals = true, .walks = HARDWARE_WALKS_OF_PAGE};
+
+    hardware_drop(&drop);
+}
+
 /* An xAPIC: the bus keeps the order, so the interrupt brings all that came before. On an x2APIC it is the host's fence that
  * does, which would hide what the library lacks. */
 const struct ex_view *hardware_arch_fence_ipi(void)
