@@ -138,15 +138,16 @@ static bool slot_has(const struct ktlb_slot *slot, uint64_t generation)
 /* @generation is executed here. Too far beyond what is clean, it is left unsaid: that costs a flush later. */
 static void slot_note(struct ktlb_slot *slot, uint64_t generation)
 {
-    uint64_t ahead = generation - slot->clean - 1;
+    uint64_t ahead = generation - slot->clean - 1, beyond;
 
     if (ahead > 63) /* which it also is when it is behind */
         return;
-    slot->beyond |= UINT64_C(1) << ahead;
-    while (slot->beyond & 1) {
-        slot->beyond >>= 1;
+    beyond = slot->beyond | UINT64_C(1) << ahead;
+    while (beyond & 1) {
+        beyond >>= 1;
         slot->clean++;
     }
+    slot->beyond = beyond;
 }
 
 /* Everything up to @generation is executed here. */
@@ -315,12 +316,32 @@ static void execute_kernel(struct ktlb_cpu *self, const struct ktlb_request *req
         forget_other_slots(self);
 }
 
+/* @slot is of the request's space, which is loaded and stays. */
+static void execute_loaded(struct ktlb_cpu *self, struct ktlb_slot *slot, const struct ktlb_request *request, bool alone)
+{
+    if (slot_has(slot, request->generation)) {
+        KTLB_COUNT(self, already_clean, 1);
+    } else if (request->generation - slot->clean > 64) {
+        catch_up(self, true); /* the ring does not reach that far: drops the space */
+    } else if (request->op[0].count != KTLB_ALL) {
+        execute_ranges(self, request);
+        slot_note(slot, request->generation);
+    } else if (alone) {
+        flush_space(self);
+        slot_note(slot, request->generation);
+    } else {
+        catch_up(self, false); /* the same flush, which leaves nothing to do for what else is posted here */
+    }
+}
+
 void ktlb_cpu_execute_any(struct ktlb_cpu *self, const struct ktlb_request *request, bool alone)
 {
     struct ktlb_slot *slot = self->slot;
 
     KTLB_EVENT(self, EXECUTE, request->space_id, request->generation, ktlb_request_strides(request));
-    if (KTLB_BY_HARDWARE) {
+    if (KTLB_LIKELY(slot->space_id == request->space_id)) {
+        execute_loaded(self, slot, request, alone);
+    } else if (KTLB_BY_HARDWARE) {
         ktlb_hardware_execute(request);
     } else if (KTLB_UNLIKELY(self->next != NULL)) {
         /* Either root may be loaded by now, and the next may be about to be loaded without a flush. */
@@ -329,20 +350,8 @@ void ktlb_cpu_execute_any(struct ktlb_cpu *self, const struct ktlb_request *requ
         KTLB_COUNT(self, in_switch, 1);
     } else if (request->space_id == KTLB_KERNEL_ID) {
         execute_kernel(self, request);
-    } else if (slot->space_id != request->space_id) {
-        KTLB_COUNT(self, not_loaded, 1); /* what its tag still holds is behind its generation: flushed when loaded */
-    } else if (slot_has(slot, request->generation)) {
-        KTLB_COUNT(self, already_clean, 1);
-    } else if (request->generation - slot->clean > 64) {
-        catch_up(self, true); /* the ring does not reach that far: drops the space */
-    } else if (request->op[0].count == KTLB_ALL && alone) {
-        flush_space(self);
-        slot_note(slot, request->generation);
-    } else if (request->op[0].count == KTLB_ALL) {
-        catch_up(self, false); /* the same flush, which leaves nothing to do for what else is posted here */
     } else {
-        execute_ranges(self, request);
-        slot_note(slot, request->generation);
+        KTLB_COUNT(self, not_loaded, 1); /* what its tag still holds is behind its generation: flushed when loaded */
     }
 }
 

@@ -97,7 +97,7 @@ static struct ktlb_op op_of(uint64_t word, uint64_t head)
 /* ---- the initiator ---- */
 
 /* For what is in no room: the bit to ring. */
-static uint64_t take_line(struct ktlb_cpu *self, struct ktlb_batch *batch)
+KTLB_OUTLINE uint64_t take_line(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
     batch->line = ktlb_line_take(lines, KTLB_DOORBELL_LINES, self->number * KTLB_DOORBELL_LINES / cpus,
                                  KTLB_DOORBELL_TRIES, &batch->request);
@@ -111,7 +111,7 @@ static uint64_t ring_for_line(struct ktlb_cpu *self, struct ktlb_batch *batch, s
 {
     if (!*bit)
         *bit = take_line(self, batch);
-    KTLB_COUNT(self, overflows, batch->line == KTLB_LINE_NONE);
+    KTLB_COUNT(self, overflows, *bit >= SPACE_BIT);
     /* Release, pairs with the acquire in take_round: the line holds the request. Of those who ring in one round the first
      * sends the interrupt; the target, by taking what the last one wrote, acquires from all. */
     return ktlb_rmw_or_release(&door->bell, *bit);
@@ -137,16 +137,6 @@ static uint64_t fill_room(struct door *door, unsigned room, uint64_t head, uint6
     word[GENERATION] = generation;
     word[OP] = op;
     return ring_for_room(door, room);
-}
-
-/* The first room is somebody's. */
-KTLB_OUTLINE uint64_t ring_otherwise(struct ktlb_cpu *self, struct ktlb_batch *batch, struct door *door, uint64_t *bit)
-{
-    const struct ktlb_request *request = &batch->request;
-
-    if (take_room(door, 1))
-        return fill_room(door, 1, room_head(request), request->generation, room_op(request->op[0]));
-    return ring_for_line(self, batch, door, bit);
 }
 
 /* @batch has rung at @cpu, whose bell was @before. */
@@ -199,8 +189,10 @@ void ktlb_doorbell_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct 
 
         if (KTLB_LIKELY(take_room(door, 0)))
             before = fill_room(door, 0, head, generation, op);
+        else if (take_room(door, 1))
+            before = fill_room(door, 1, head, generation, op);
         else
-            before = ring_otherwise(self, batch, door, &bit);
+            before = ring_for_line(self, batch, door, &bit);
         rung(batch, cpu, before, kick);
     }
 }
