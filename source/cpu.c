@@ -135,19 +135,25 @@ static bool slot_has(const struct ktlb_slot *slot, uint64_t generation)
     return ahead < 64 && slot->beyond >> ahead & 1;
 }
 
-/* @generation is executed here. Too far beyond what is clean, it is left unsaid: that costs a flush later. */
-static void slot_note(struct ktlb_slot *slot, uint64_t generation)
+/* So is what is @ahead, 0 to 63, of the first that is missing. */
+static void slot_note_ahead(struct ktlb_slot *slot, uint64_t ahead)
 {
-    uint64_t ahead = generation - slot->clean - 1, beyond;
+    uint64_t beyond = slot->beyond | UINT64_C(1) << ahead;
 
-    if (ahead > 63) /* which it also is when it is behind */
-        return;
-    beyond = slot->beyond | UINT64_C(1) << ahead;
     while (beyond & 1) {
         beyond >>= 1;
         slot->clean++;
     }
     slot->beyond = beyond;
+}
+
+/* @generation is executed here. Too far beyond what is clean, it is left unsaid: that costs a flush later. */
+static void slot_note(struct ktlb_slot *slot, uint64_t generation)
+{
+    uint64_t ahead = generation - slot->clean - 1;
+
+    if (ahead < 64) /* which it is not either when it is behind */
+        slot_note_ahead(slot, ahead);
 }
 
 /* Everything up to @generation is executed here. */
@@ -314,6 +320,20 @@ static void execute_kernel(struct ktlb_cpu *self, const struct ktlb_request *req
     execute_ranges(self, request);
     if ((request->flags & KTLB_TABLES) || !(request->flags & KTLB_GLOBAL))
         forget_other_slots(self);
+}
+
+bool ktlb_cpu_execute_ahead(struct ktlb_cpu *self, uint64_t space_id, uint64_t generation, struct ktlb_op op)
+{
+    struct ktlb_slot *slot = self->slot;
+    uint64_t ahead = generation - slot->clean - 1;
+
+    if (slot->space_id != space_id || ahead > 63 || slot->beyond >> ahead & 1 || op.count == KTLB_ALL)
+        return false;
+    KTLB_EVENT(self, EXECUTE, space_id, generation, op.count);
+    ktlb_arch_flush_range(op);
+    KTLB_COUNT(self, strides, op.count);
+    slot_note_ahead(slot, ahead);
+    return true;
 }
 
 /* @slot is of the request's space, which is loaded and stays. */

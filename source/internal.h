@@ -153,14 +153,16 @@ KTLB_INLINE bool ktlb_cpu_poll(const struct ktlb_cpu *self)
     return KTLB_UNLIKELY(KTLB_PROTOCOL_FUNCTION(pending)(self)) && ktlb_cpu_serve();
 }
 void ktlb_cpu_flush_machine(struct ktlb_cpu *self);
-/* Most requests: one range, in the next dispatch there is for the space that is loaded. False: it is another, and nothing
- * is done. => Interrupts masked. */
-KTLB_INLINE bool ktlb_cpu_execute_next(struct ktlb_cpu *self, uint64_t space_id, uint64_t generation, struct ktlb_op op)
+/* The same for one range of the space that is loaded, in a dispatch that others before it are still missing of here. */
+bool ktlb_cpu_execute_ahead(struct ktlb_cpu *self, uint64_t space_id, uint64_t generation, struct ktlb_op op);
+/* Most requests: one range, in the next dispatch there is for the space that is loaded. False: it is of another kind, and
+ * nothing is done. => Interrupts masked. */
+KTLB_INLINE bool ktlb_cpu_execute_one(struct ktlb_cpu *self, uint64_t space_id, uint64_t generation, struct ktlb_op op)
 {
     struct ktlb_slot *slot = self->slot;
 
     if (KTLB_UNLIKELY(slot->space_id != space_id || (generation - slot->clean - 1) | slot->beyond || op.count == KTLB_ALL))
-        return false;
+        return ktlb_cpu_execute_ahead(self, space_id, generation, op);
     KTLB_EVENT(self, EXECUTE, space_id, generation, op.count);
     ktlb_arch_flush_range(op);
     KTLB_COUNT(self, strides, op.count);
@@ -172,7 +174,7 @@ void ktlb_cpu_execute_any(struct ktlb_cpu *self, const struct ktlb_request *requ
  * need not fetch the space's own line to see what else it covers. => Interrupts masked. */
 KTLB_INLINE void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request, bool alone)
 {
-    if (request->count > 1 || !ktlb_cpu_execute_next(self, request->space_id, request->generation, request->op[0]))
+    if (request->count > 1 || !ktlb_cpu_execute_one(self, request->space_id, request->generation, request->op[0]))
         ktlb_cpu_execute_any(self, request, alone);
 }
 /* Execute whatever was asked of this CPU and lost its details: for the kernel's half, or for any space. */

@@ -106,15 +106,13 @@ KTLB_OUTLINE uint64_t take_line(struct ktlb_cpu *self, struct ktlb_batch *batch)
     return batch->request.space_id == KTLB_KERNEL_ID ? KERNEL_BIT : SPACE_BIT;
 }
 
-/* @bit: 0 for the first target. */
-static uint64_t ring_for_line(struct ktlb_cpu *self, struct ktlb_batch *batch, struct door *door, uint64_t *bit)
+static uint64_t ring_for_line(struct ktlb_cpu *self, struct door *door, uint64_t bit)
 {
-    if (!*bit)
-        *bit = take_line(self, batch);
-    KTLB_COUNT(self, overflows, *bit >= SPACE_BIT);
+    KTLB_COUNT(self, overflows, bit >= SPACE_BIT);
     /* Release, pairs with the acquire in take_round: the line holds the request. Of those who ring in one round the first
-     * sends the interrupt; the target, by taking what the last one wrote, acquires from all. */
-    return ktlb_rmw_or_release(&door->bell, *bit);
+     * sends the interrupt; the target, by taking what the last one wrote, acquires from all. No addition: at a target that
+     * is away the bit may be set still, from before the line was given to another. */
+    return ktlb_rmw_or_release(&door->bell, bit);
 }
 
 static bool take_room(struct door *door, unsigned room)
@@ -168,7 +166,9 @@ KTLB_OUTLINE void post_long(struct ktlb_cpu *self, struct ktlb_batch *batch, str
                 door->rooms[OP + i] = op[i];
             before = fill_room(door, 0, room_head(request), request->generation, op[0]);
         } else {
-            before = ring_for_line(self, batch, door, &bit);
+            if (!bit)
+                bit = take_line(self, batch);
+            before = ring_for_line(self, door, bit);
         }
         rung(batch, cpu, before, kick);
     }
@@ -187,12 +187,15 @@ void ktlb_doorbell_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct 
     KTLB_CPUSET_EACH(cpu, &batch->waiting) {
         struct door *door = &doors[cpu];
 
-        if (KTLB_LIKELY(take_room(door, 0)))
+        if (KTLB_LIKELY(take_room(door, 0))) {
             before = fill_room(door, 0, head, generation, op);
-        else if (take_room(door, 1))
+        } else if (take_room(door, 1)) {
             before = fill_room(door, 1, head, generation, op);
-        else
-            before = ring_for_line(self, batch, door, &bit);
+        } else {
+            if (!bit)
+                bit = take_line(self, batch);
+            before = ring_for_line(self, door, bit);
+        }
         rung(batch, cpu, before, kick);
     }
 }
@@ -250,8 +253,8 @@ KTLB_OUTLINE void execute_several(struct ktlb_cpu *self, struct door *door, bool
     ktlb_cpu_execute_any(self, &request, alone);
 }
 
-/* One that is not of the next dispatch there is for the loaded space. */
-KTLB_OUTLINE void execute_one(struct ktlb_cpu *self, uint64_t head, uint64_t generation, struct ktlb_op op, bool alone)
+/* One that is no range of the loaded space, or lies too far ahead, or is done. */
+KTLB_OUTLINE void execute_otherwise(struct ktlb_cpu *self, uint64_t head, uint64_t generation, struct ktlb_op op, bool alone)
 {
     struct ktlb_request request = {
         .space_id = head >> 8, .generation = generation, .count = 1, .flags = op.flags, .op = {op}};
@@ -270,8 +273,8 @@ KTLB_INLINE void execute_room(struct ktlb_cpu *self, struct door *door, unsigned
         return;
     }
     free_rooms(door, TAKEN(room));
-    if (!ktlb_cpu_execute_next(self, head >> 8, generation, op))
-        execute_one(self, head, generation, op, alone);
+    if (!ktlb_cpu_execute_one(self, head >> 8, generation, op))
+        execute_otherwise(self, head, generation, op, alone);
 }
 
 KTLB_OUTLINE void execute(struct ktlb_cpu *self, struct door *door, uint64_t bits)
@@ -296,12 +299,14 @@ bool ktlb_doorbell_serve(struct ktlb_cpu *self)
     struct door *door = &doors[self->number];
     uint64_t bits = take_round(self, door);
 
-    if (KTLB_LIKELY(bits == ROOM_BIT(0)))
+    if (KTLB_LIKELY(bits == ROOM_BIT(0))) {
         execute_room(self, door, 0, true);
-    else
+        KTLB_COUNT(self, served, 1);
+    } else {
         execute(self, door, bits);
+        KTLB_COUNT(self, served, ktlb_count_bits(bits));
+    }
     ktlb_store_release_u32(&door->answered, self->round); /* pairs with the acquire in acked */
-    KTLB_COUNT(self, served, ktlb_count_bits(bits));
     return bits != 0;
 }
 
