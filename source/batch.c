@@ -6,6 +6,9 @@
  */
 #include "internal.h"
 
+/* Where the batch is in its life: for assertions alone. */
+#define STATE(batch, value) ((void)(KTLB_ASSERTIONS && ((batch)->state = (value))))
+
 void ktlb_batch_init(struct ktlb_batch *batch, struct ktlb_space *space)
 {
     KTLB_ASSERT(space, "a batch is on a space");
@@ -15,7 +18,7 @@ void ktlb_batch_init(struct ktlb_batch *batch, struct ktlb_space *space)
     batch->request.flags = 0;
     batch->pages = NULL;
     batch->pages_end = &batch->pages;
-    batch->state = KTLB_BATCH_OPEN;
+    STATE(batch, KTLB_BATCH_OPEN);
     batch->joined = KTLB_BATCH_APART;
 }
 
@@ -222,7 +225,7 @@ static struct ktlb_cpu *dispatch(struct ktlb_batch *batch)
     bool spared;
 
     KTLB_ASSERT(batch->state == KTLB_BATCH_OPEN, "a batch is dispatched once, after init");
-    batch->state = KTLB_BATCH_SENT;
+    STATE(batch, KTLB_BATCH_SENT);
     batch->posted = false;
     batch->reports = 0;
     batch->waits_since = 0;
@@ -248,6 +251,8 @@ static struct ktlb_cpu *dispatch(struct ktlb_batch *batch)
     remember(request, spared); /* after posting: the targets need not wait for it, and who finds it missing drops the space */
     if (!KTLB_BY_HARDWARE || !batch->posted) /* a broadcast has reached this CPU as well */
         ktlb_cpu_execute(self, request, false); /* while the others do */
+    if (batch->posted)
+        KTLB_PROTOCOL_FUNCTION(posted)(self);
 out:
     ktlb_cpu_leave(self, irq);
     return self;
@@ -275,10 +280,11 @@ KTLB_OUTLINE bool target_left(const struct ktlb_u32 *online)
 /* Whether @cpu is done with this batch. */
 KTLB_INLINE bool target_answered(const struct ktlb_batch *batch, unsigned cpu)
 {
-    const struct ktlb_u32 *online = &ktlb_machine.cpu[cpu].online;
+    const struct ktlb_u32 *online;
 
     if (KTLB_PROTOCOL_FUNCTION(acked)(batch, cpu))
         return true;
+    online = &ktlb_machine.cpu[cpu].online;
     return KTLB_UNLIKELY(!ktlb_load_relaxed_u32(online)) && target_left(online);
 }
 
@@ -372,7 +378,7 @@ static struct ktlb_node *sync(struct ktlb_cpu *self, struct ktlb_batch *batch, b
         wait(self, batch);
     KTLB_EVENT(self, SYNC, batch->request.space_id, batch->request.generation, waited(batch));
     KTLB_COUNT(self, syncs, 1);
-    batch->state = 0;
+    STATE(batch, KTLB_BATCH_DONE);
     return batch->pages;
 }
 

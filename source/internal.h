@@ -161,7 +161,7 @@ KTLB_INLINE bool ktlb_cpu_execute_one(struct ktlb_cpu *self, uint64_t space_id, 
 {
     struct ktlb_slot *slot = self->slot;
 
-    if (KTLB_UNLIKELY(slot->space_id != space_id || (generation - slot->clean - 1) | slot->beyond || op.count == KTLB_ALL))
+    if (KTLB_UNLIKELY(op.count == KTLB_ALL || slot->space_id != space_id || (generation - slot->clean - 1) | slot->beyond))
         return ktlb_cpu_execute_ahead(self, space_id, generation, op);
     KTLB_EVENT(self, EXECUTE, space_id, generation, op.count);
     ktlb_arch_flush_range(op);

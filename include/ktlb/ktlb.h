@@ -73,7 +73,7 @@ struct ktlb_request {
     struct ktlb_op op[KTLB_BATCH_OPS];
 };
 
-enum ktlb_batch_state { KTLB_BATCH_OPEN = 0x6f70656e, KTLB_BATCH_SENT = 0x73656e74 };
+enum ktlb_batch_state { KTLB_BATCH_OPEN = 0x6f70656e, KTLB_BATCH_SENT = 0x73656e74, KTLB_BATCH_DONE = 0x646f6e65 };
 
 /* What became of ops that a batch had no room for. */
 enum ktlb_batch_joined { KTLB_BATCH_APART, KTLB_BATCH_SQUEEZED, KTLB_BATCH_TOO_FAR };
@@ -84,7 +84,7 @@ struct ktlb_batch {
     struct ktlb_cpuset waiting; /* targets not yet seen to have answered */
     struct ktlb_node *pages;
     struct ktlb_node **pages_end;
-    uint32_t state; /* enum ktlb_batch_state */
+    uint32_t state; /* enum ktlb_batch_state, with KTLB_ASSERTIONS */
     bool posted;    /* to the protocol, which is owed a word when all have answered */
     uint8_t joined; /* enum ktlb_batch_joined, for the counters */
     /* For reports: who dispatched it; since when sync waits, and how often it has said so. */

@@ -4,13 +4,14 @@
  * A door is a line: a word that is rung, the number of the round that was answered last, and two rooms, each for a request
  * as most are: one range of few pages. Both together are room for up to four such ranges. So a shootdown moves three lines
  * per target: the initiator writes the door, the target takes it, the initiator reads the answer. What does not fit, or
- * finds both rooms taken, lies in one of at most 28 lines for the whole machine, copied there once for all targets of the
+ * finds both rooms taken, lies in one of at most 27 lines for the whole machine, copied there once for all targets of the
  * batch; each CPU looks for a free one from a place of its own on.
  *
  * The word that is rung has a bit for each room, a bit for each of the lines, one for "flush the space", one for "flush
  * all", and in the upper half the number of the round. Ringing is one update; it tells whether the bell was silent, in
  * which case an interrupt has to be sent, and the round. The target takes all bits and begins the next round in one
- * exchange, executes them, and publishes the round as answered: to everybody who rang in it, by one store.
+ * exchange, executes them, and publishes the round as answered: to everybody who rang in it, by one store. While it
+ * dispatches itself, a CPU has a bit set in its own bell, so that nobody interrupts it: it looks when it is done.
  *
  * Invariants: a bit rung in round r is executed before r is published as answered; only the target ends a round. A room
  * belongs to whoever took it until the target has ended the round in which it was rung.
@@ -18,14 +19,15 @@
 #include "../internal.h"
 
 /* Bits of a bell. */
-#define LINES_MAX 28
+#define LINES_MAX 27
 #define ROOM_BIT(room) (UINT64_C(1) << (LINES_MAX + (room)))
 #define SPACE_BIT (UINT64_C(1) << (LINES_MAX + 2))
 #define KERNEL_BIT (UINT64_C(1) << (LINES_MAX + 3))
+#define AWAKE_BIT (UINT64_C(1) << (LINES_MAX + 4)) /* the target is about to look, and need not be interrupted */
 #define BITS UINT64_C(0xffffffff)
 #define ROUND_SHIFT 32
 
-KTLB_STATIC_ASSERT(KTLB_DOORBELL_LINES <= LINES_MAX, "a bell has 32 bits, four of them for what lies in no line");
+KTLB_STATIC_ASSERT(KTLB_DOORBELL_LINES <= LINES_MAX, "a bell has 32 bits, five of them for what is no line");
 
 /* Words of a room. A request of several ops has both rooms, and its ops in all words from the first OP on. */
 enum {
@@ -78,12 +80,14 @@ static uint64_t room_head(const struct ktlb_request *request)
     return request->space_id << 8 | request->flags << 4 | request->count;
 }
 
-/* 0: the op does not fit. */
+static bool room_fits(struct ktlb_op op)
+{
+    return op.count + 1 <= ROOM_COUNT_MAX; /* 0: all */
+}
+
 static uint64_t room_op(struct ktlb_op op)
 {
-    uint32_t count = op.count + 1; /* 0: all */
-
-    return KTLB_LIKELY(count <= ROOM_COUNT_MAX) ? op.va | count << 6 | op.shift : 0;
+    return op.va | (uint64_t)(op.count + 1) << 6 | op.shift;
 }
 
 static struct ktlb_op op_of(uint64_t word, uint64_t head)
@@ -154,7 +158,7 @@ KTLB_OUTLINE void post_long(struct ktlb_cpu *self, struct ktlb_batch *batch, str
 
     for (uint32_t i = 0; fits && i < request->count; i++) {
         op[i] = room_op(request->op[i]);
-        fits = op[i] != 0;
+        fits = room_fits(request->op[i]);
     }
     KTLB_CPUSET_EACH(cpu, &batch->waiting) {
         struct door *door = &doors[cpu];
@@ -179,8 +183,9 @@ void ktlb_doorbell_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct 
     const struct ktlb_request *request = &batch->request;
     uint64_t head = room_head(request), generation = request->generation, op = room_op(request->op[0]), bit = 0, before;
 
+    ktlb_rmw_add_relaxed(&doors[self->number].bell, AWAKE_BIT); /* who rings from here on is found by posted() */
     batch->line = KTLB_LINE_NONE;
-    if (KTLB_UNLIKELY(request->count > 1 || !op || KTLB_BY_HARDWARE)) {
+    if (KTLB_UNLIKELY(request->count > 1 || !room_fits(request->op[0]) || KTLB_BY_HARDWARE)) {
         post_long(self, batch, kick);
         return;
     }
@@ -308,6 +313,14 @@ bool ktlb_doorbell_serve(struct ktlb_cpu *self)
     }
     ktlb_store_release_u32(&door->answered, self->round); /* pairs with the acquire in acked */
     return bits != 0;
+}
+
+bool ktlb_doorbell_posted(struct ktlb_cpu *self)
+{
+    /* Relaxed: who found the bit set has rung before, and is served; who rings after finds it clear. */
+    uint64_t before = ktlb_rmw_add_relaxed(&doors[self->number].bell, 0 - AWAKE_BIT);
+
+    return KTLB_UNLIKELY((before & BITS) != AWAKE_BIT) && ktlb_doorbell_serve(self);
 }
 
 void ktlb_doorbell_forget(struct ktlb_cpu *self)

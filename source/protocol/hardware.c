@@ -45,6 +45,11 @@ void ktlb_hardware_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct 
         ktlb_doorbell_post(self, batch, kick);
 }
 
+bool ktlb_hardware_posted(struct ktlb_cpu *self)
+{
+    return ktlb_arch_broadcast_interrupts() && ktlb_doorbell_posted(self);
+}
+
 bool ktlb_hardware_acked(const struct ktlb_batch *batch, unsigned target)
 {
     return !ktlb_arch_broadcast_interrupts() || ktlb_doorbell_acked(batch, target);

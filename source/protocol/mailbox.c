@@ -96,6 +96,12 @@ void ktlb_mailbox_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct k
             ktlb_cpuset_add(kick, cpu);
 }
 
+bool ktlb_mailbox_posted(struct ktlb_cpu *self)
+{
+    (void)self; /* who posts to us interrupts us */
+    return false;
+}
+
 bool ktlb_mailbox_acked(const struct ktlb_batch *batch, unsigned target)
 {
     uint32_t mine = batch->ticket[target];

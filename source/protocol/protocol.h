@@ -9,7 +9,7 @@
  * - acked() speaks of exactly this batch on exactly this target; no other request can make it true.
  * - post() and serve() take no lock and wait for no one; what does not fit is widened, never refused.
  *
- * Protocol NAME is the eight functions ktlb_NAME_…, declared below for all of them alike. With KTLB_PROTOCOL set
+ * Protocol NAME is the nine functions ktlb_NAME_…, declared below for all of them alike. With KTLB_PROTOCOL set
  * the core calls those of one directly, and the others are not linked.
  */
 #ifndef KTLB_PROTOCOL_H
@@ -35,6 +35,10 @@ struct ktlb_protocol {
      *    this call. The request stays constant, and readable until each target has acknowledged or left. */
     void (*post)(struct ktlb_cpu *self, struct ktlb_batch *batch, struct ktlb_cpuset *kick);
 
+    /* The end of a dispatch that posted: execute and acknowledge what was posted to this CPU meanwhile without an interrupt
+     * being sent; true if there was anything. => Interrupts masked, once after each post(). */
+    bool (*posted)(struct ktlb_cpu *self);
+
     /* Whether @target has executed @batch's request; if so, what it did happens before what follows here. */
     bool (*acked)(const struct ktlb_batch *batch, unsigned target);
 
@@ -57,6 +61,7 @@ struct ktlb_protocol {
     size_t ktlb_##p##_memory_size(unsigned cpus);                                                  \
     void ktlb_##p##_init(void *memory, unsigned cpus);                                             \
     void ktlb_##p##_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct ktlb_cpuset *kick); \
+    bool ktlb_##p##_posted(struct ktlb_cpu *self);                                                 \
     bool ktlb_##p##_acked(const struct ktlb_batch *batch, unsigned target);                        \
     void ktlb_##p##_finish(struct ktlb_batch *batch);                                              \
     bool ktlb_##p##_pending(const struct ktlb_cpu *self);                                          \
@@ -76,6 +81,7 @@ struct ktlb_protocol {
         .memory_size = ktlb_##p##_memory_size,                                                     \
         .init = ktlb_##p##_init,                                                                   \
         .post = ktlb_##p##_post,                                                                   \
+        .posted = ktlb_##p##_posted,                                                               \
         .acked = ktlb_##p##_acked,                                                                 \
         .finish = ktlb_##p##_finish,                                                               \
         .pending = ktlb_##p##_pending,                                                             \

@@ -69,7 +69,7 @@
  * one that each target's door has room for; and how many places a CPU looks at for a free one before it widens to the
  * space. guess: two per CPU of a machine of fifteen; a failed look is a cache line of somebody else's. */
 #ifndef KTLB_DOORBELL_LINES
-#define KTLB_DOORBELL_LINES 28
+#define KTLB_DOORBELL_LINES 27
 #endif
 #ifndef KTLB_DOORBELL_TRIES
 #define KTLB_DOORBELL_TRIES 4
@@ -151,8 +151,8 @@
 #if KTLB_SCOREBOARD_EARLY != 0 && KTLB_SCOREBOARD_EARLY != 1
 #error "KTLB_SCOREBOARD_EARLY: 0 or 1"
 #endif
-#if KTLB_DOORBELL_LINES < 1 || KTLB_DOORBELL_LINES > 28
-#error "KTLB_DOORBELL_LINES: 1 to 28"
+#if KTLB_DOORBELL_LINES < 1 || KTLB_DOORBELL_LINES > 27
+#error "KTLB_DOORBELL_LINES: 1 to 27"
 #endif
 #if KTLB_DOORBELL_TRIES < 1 || KTLB_DOORBELL_TRIES > 30
 #error "KTLB_DOORBELL_TRIES: 1 to 30"
