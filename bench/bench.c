@@ -260,7 +260,7 @@ static bool called(const char *name, const char *text)
 static const struct protocol baseline = {"broadcast", true};
 static const struct scenarios_options *options;
 
-/* One initiator's shootdowns are all alike, but for a few lines where the timer falls. Several meet each other elsewhere
+/* One initiator's shootdowns are all alike, but for a line or so where the timer falls. Several meet each other elsewhere
  * each time, and begin a round abreast: of 64 shootdowns each, interrupts are up to 4 % above what they come to, of 256
  * up to 1 %; and rounds of 256 differ by 1 to 2 %. */
 static struct sample alone = {3, 64}, contended = {6, 256};
