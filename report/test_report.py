@@ -153,6 +153,9 @@ def main(directory):
         found = [words for words in ("Above the floor", "Behind another", "Perhaps behind") if f">{words}<" in said]
         check(f"a cell that is {name}: {', '.join(wanted) or 'nothing'} is said", found == list(wanted), str(found))
 
+    figures = "".join(f"<td class=n>{figure}</td>" for figure in (12, "12.15", 12, 4, "4.05", 4))
+    check("the one table: floor, default and other, lines and interrupts", figures in judged(4, [4, 4.1], [4, 4]))
+
     check("a straight line is found", model.straight([(1, 5), (2, 7), (4, 11)]) == (3, 2, 0))
     check(
         "the model meets the point it is fitted to",
