@@ -1,7 +1,8 @@
 # The bench: what a shootdown costs. Included by the top-level Makefile.
 #
-#   make bench        tables of counts, and of throughput as a ratio; $(BUILD)/bench/*.csv (minutes)
-#   make bench DEEP=1 every cell (hours); BENCH_CPUS='2 8 64' chooses machines
+#   make bench        tables of counts, and of throughput as a ratio; $(BUILD)/bench/*.csv (five minutes)
+#   make bench DEEP=1 every cell (guess: half an hour of an idle host, the most of it for 64 CPUs)
+#                     BENCH_CPUS='2 8 64' chooses machines
 #   make test-bench   the plugin against what it has to find; counts that repeat
 BENCH = $(BUILD)/bench
 BENCH_PLUGIN = $(BENCH)/coherence.so

@@ -383,32 +383,71 @@ def plotted(cells, what, title, x, y, x_of, fixed, floor):
     return figure(plot(title, x, y, series), caption, text)
 
 
+def mean(rounds, what):
+    """(mean of the rounds, its standard error by how far they differ)"""
+    values = [cost[what] for cost in map(per_shootdown, rounds)]
+    if len(values) < 2:
+        return values[0], 0.0
+    return statistics.mean(values), statistics.stdev(values) / len(values) ** 0.5
+
+
+def ratio(ours, other):
+    """(how many times the other's mean ours is, twice the standard error of that)"""
+    if not other[0]:
+        return (float("inf") if ours[0] else 1.0), 0.0
+    found = ours[0] / other[0]
+    return found, 2 * found * sum((error / value) ** 2 for value, error in (ours, other) if value) ** 0.5
+
+
 def verdicts(cells, default):
-    """Where the default is above 1.25 times the floor with one initiator, or more than 5 % behind another protocol."""
-    above, behind, judged = [], [], 0
+    """Each cell: the default, the floor and every other protocol, in lines and in interrupts. Said apart: where the
+    default is above 1.25 times the floor with one initiator, or more than 5 % behind another protocol."""
+    judged, table = ("lines", "interrupts"), []
+    above, behind, unsure, widest = [], [], [], 0.0
+    others = sorted({name for found in cells.values() for name in found if not name.endswith("-everyone")} - {default})
     for cell in sorted(cells):
-        costs = {name: per_shootdown(sums) for name, sums in cells[cell].items() if not name.endswith("-everyone")}
-        if default not in costs:
+        if default not in cells[cell]:
             continue
-        judged += 1
-        ours, at = costs[default], dict(zip(model.CELL, cell))
+        at, row, bad = dict(zip(model.CELL, cell)), list(cell), []
         where = ", ".join(f"{name} {value}" for name, value in at.items())
-        if at["initiators"] == 1 and ours["lines"] > 1.25 * 3 * ours["targets"]:
-            ratio = f"{ours['lines'] / (3 * ours['targets']):.2f} times" if ours["targets"] else "no target"
-            above.append((where, number(ours["lines"]), number(3 * ours["targets"]), ratio))
-        for what in ("lines", "interrupts"):
-            best = min(costs, key=lambda name: costs[name][what] or 0)
-            if ours[what] is not None and ours[what] > 1.05 * costs[best][what] + 1e-9:
-                behind.append((where, what, number(ours[what]), best, number(costs[best][what])))
+        told = per_shootdown(cells[cell][default][0])["targets"]
+        for what, floor in zip(judged, (3 * told, told)):
+            means = {name: mean(cells[cell][name], what) for name in (default, *others) if name in cells[cell]}
+            widest = max([widest, *(error / value for value, error in means.values() if value)])
+            row += [number(floor), *(number(means[name][0]) if name in means else "" for name in (default, *others))]
+            ours = means[default]
+            times, doubt = ratio(ours, (floor, 0.0))
+            if at["initiators"] == 1 and times > 1.25:
+                above.append((where, what, number(ours[0]), "floor", number(floor), f"{times:.2f} ± {doubt:.2f}"))
+                bad.append(f"{what} {times:.2f} of the floor")
+            for name in others:
+                times, doubt = ratio(ours, means[name]) if name in means else (0.0, 0.0)
+                if times > 1.05:
+                    (behind if times - doubt > 1.05 else unsure).append(
+                        (where, what, number(ours[0]), name, number(means[name][0]), f"{times:.2f} ± {doubt:.2f}")
+                    )
+                    bad.append(f"{what} {times:.2f}{'' if times - doubt > 1.05 else '?'} of {name}")
+        table.append((*row, "; ".join(bad)))
+    cells_of = [len({where for where, *_ in found}) for found in (above, behind, unsure)]
     said = (
-        f"<p>Of {judged} cells, {default}, the default, is above 1.25 times the floor's lines in {len(above)} of those "
-        f"with one initiator, and {len(behind)} times behind another protocol by more than 5 %, in lines or in "
-        "interrupts.</p>"
+        f"<p>Of {len(table)} cells {default}, the default, is above 1.25 times the floor in {cells_of[0]}, of those "
+        f"with one initiator; behind another protocol by more than 5 %, in lines or in interrupts, in {cells_of[1]}; "
+        f"and perhaps so, by less than twice the standard error of the ratio, in {cells_of[2]}. A figure is the mean "
+        f"of a cell's rounds, and its own standard error at most {100 * widest:.1f} %.</p>"
     )
-    return said + (
-        details("Above the floor", rows(("cell", "lines", "floor", "is"), above, (1, 2))) if above else ""
-    ) + (
-        details("Behind another", rows(("cell", "of", default, "other", "its"), behind, (2, 4))) if behind else ""
+    columns = [f"{name}: {what}" for what in judged for name in ("floor", default, *others)]
+    head = ("cell", "of", default, "other", "its", "times, and twice its error")
+    return (
+        said
+        + "".join(
+            details(title, rows(head, found, (2, 4, 5)))
+            for title, found in (("Above the floor", above), ("Behind another", behind), ("Perhaps behind", unsure))
+            if found
+        )
+        + details(
+            f"Every cell: {default}, the floor, and every other protocol",
+            rows((*model.CELL, *columns, "beyond"), table, (0, 1, 2, 3, 4, 6, *range(7, 7 + len(columns)))),
+        )
     )
 
 
@@ -578,9 +617,9 @@ def bench(files, default):
             out.append(missing("", "make bench"))
             continue
         if names == CHECKED:
-            out.append(f"<div class=pair>{plots(cells)}</div>" + verdicts(cells, default))
+            out.append(f"<div class=pair>{plots(cells)}</div>" + verdicts(model.read_rounds(chosen), default))
         if names[0].startswith(("targets", "axes")):
-            out.append(linux_table(cells, default) + details("Every cell", every_cell(cells)))
+            out.append(linux_table(cells, default) + details("All costs of every cell", every_cell(cells)))
         elif names == ("trace-",):
             out.append(every_cell(cells))
         else:
@@ -591,6 +630,8 @@ def bench(files, default):
             for path in chosen
             for row in csv.DictReader(open(path, newline=""))
         }
+        if len({commit for _, _, commit in rows_of}) > 1:
+            out.append("<p class=bad>These are of several commits, and do not compare.</p>")
         out += [
             source({"command": "make bench", "machine": machine, "emulator": emulator, "commit": at})
             for machine, emulator, at in sorted(rows_of)

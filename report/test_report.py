@@ -12,6 +12,7 @@ import os
 import sys
 
 from events import LINE, parse, picture
+from page import verdicts
 from record import Record
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench", "model"))
@@ -124,6 +125,36 @@ def main(directory):
                 check(f"{name}: without {missing} there is no picture", not picture(parse(lame)[0]))
             except ValueError:
                 check(f"{name}: without {missing} there is no picture", True)
+
+    def judged(targets, ours, other):
+        """What is said of a cell of one initiator, where a shootdown takes so many interrupts and thrice the lines."""
+
+        def rounds(figures):
+            nothing = {
+                f"{side}_{what}": 0
+                for side in ("initiator", "service")
+                for what in ("dirty", "clean", "upgrade", "instructions", "times")
+            }
+            some = {"shootdowns": 10, "dispatches": 10, "told": 10 * targets, "flushes": 0}
+            return [
+                {**nothing, **some, "interrupts": 10 * each, "initiator_dirty": 30 * each}
+                for each in figures
+            ]
+
+        cell = (8, targets + 1, 1, 1, 1, "shared", 0)
+        return verdicts({cell: {"ours": rounds(ours), "other": rounds(other)}}, "ours")
+
+    for name, said, wanted in (
+        ("as good as another, and near the floor", judged(4, [4, 4.1], [4, 4]), ()),
+        ("1.3 times the floor", judged(4, [5.2, 5.2], [5.2, 5.2]), ("Above the floor",)),
+        ("behind another by a tenth", judged(4, [4.4, 4.41], [4, 4.01]), ("Behind another",)),
+        ("behind, but by no more than rounds differ", judged(4, [4, 4.6], [4, 4]), ("Perhaps behind",)),
+    ):
+        found = [words for words in ("Above the floor", "Behind another", "Perhaps behind") if f">{words}<" in said]
+        check(f"a cell that is {name}: {', '.join(wanted) or 'nothing'} is said", found == list(wanted), str(found))
+
+    figures = "".join(f"<td class=n>{figure}</td>" for figure in (12, "12.15", 12, 4, "4.05", 4))
+    check("the one table: floor, default and other, lines and interrupts", figures in judged(4, [4, 4.1], [4, 4]))
 
     check("a straight line is found", model.straight([(1, 5), (2, 7), (4, 11)]) == (3, 2, 0))
     check(

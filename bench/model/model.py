@@ -116,19 +116,36 @@ def cell_of(row):
     return tuple(row[name] if name == "space" else int(row[name]) for name in CELL)
 
 
-def read_counts(paths):
-    """{(cell…): {protocol: sums of its rows}}, of all files; a cell is the values of CELL. Told, the
-    targets of a shootdown, is summed up over shootdowns."""
-    cells = defaultdict(lambda: defaultdict(lambda: defaultdict(float)))
+def read_rounds(paths):
+    """{(cell…): {protocol: [counts of a round]}}, of all files; a cell is the values of CELL. Told, the targets of a
+    shootdown, is summed up over shootdowns."""
+    cells = defaultdict(lambda: defaultdict(list))
     for path in paths:
         with open(path, newline="") as file:
             for row in csv.DictReader(file):
-                sums = cells[cell_of(row)][row["protocol"]]
-                for name, value in row.items():
-                    if name not in (*CELL, "machine", "emulator", "commit", "protocol", "row", "round", "told"):
-                        sums[name] += float(value)
-                sums["told"] += float(row["told"]) * float(row["shootdowns"])
+                counts = {
+                    name: float(value)
+                    for name, value in row.items()
+                    if name not in (*CELL, "machine", "emulator", "commit", "protocol", "row", "round")
+                }
+                counts["told"] *= counts["shootdowns"]
+                cells[cell_of(row)][row["protocol"]].append(counts)
     return cells
+
+
+def summed(cells):
+    """{cell: {protocol: sums over its rounds}}"""
+    return {
+        cell: {
+            protocol: {name: sum(counts[name] for counts in rounds) for name in rounds[0]}
+            for protocol, rounds in protocols.items()
+        }
+        for cell, protocols in cells.items()
+    }
+
+
+def read_counts(paths):
+    return summed(read_rounds(paths))
 
 
 def lines_of(sums, side):
