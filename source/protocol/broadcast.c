@@ -66,7 +66,7 @@ void ktlb_broadcast_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct
 {
     unsigned kind = batch->request.space == &ktlb_kernel ? WIDENED_KERNEL : WIDENED_SPACE;
 
-    if (ktlb_line_take(&board->line, 1, 0, 1, &batch->request) != KTLB_LINE_NONE) {
+    if (ktlb_line_take(&board->line, 1, &batch->request) != KTLB_LINE_NONE) {
         kind = REQUEST;
         batch->number = announce(&batch->waiting);
     } else {
@@ -94,7 +94,7 @@ bool ktlb_broadcast_acked(const struct ktlb_batch *batch, unsigned target)
 void ktlb_broadcast_finish(struct ktlb_batch *batch)
 {
     if (batch->line == REQUEST)
-        ktlb_line_release(&board->line);
+        ktlb_line_release(&board->line.taken);
 }
 
 /* ---- the target ---- */

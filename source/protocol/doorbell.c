@@ -3,9 +3,10 @@
  *
  * A door is a line: a word that is rung, the number of the round that was answered last, and two rooms, each for a request
  * as most are: one range of few pages. Both together are room for up to four such ranges. So a shootdown moves three lines
- * per target: the initiator writes the door, the target takes it, the initiator reads the answer. What does not fit, or
- * finds both rooms taken, lies in one of at most 27 lines for the whole machine, copied there once for all targets of the
- * batch; each CPU looks for a free one from a place of its own on.
+ * per target: the initiator writes the door, the target takes it, the initiator reads the answer. Who finds the rooms taken,
+ * or asks for more ranges, leaves that in one of at most 27 lines for the whole machine, once for all targets of the
+ * batch; each CPU looks for a free one from a place of its own on. What fits in no line either, or is the whole space
+ * anyway, is told by a bit alone.
  *
  * The word that is rung has a bit for each room, a bit for each of the lines, one for "flush the space", one for "flush
  * all", and in the upper half the number of the round. Ringing is one update; it tells whether the bell was silent, in
@@ -29,20 +30,21 @@
 
 KTLB_STATIC_ASSERT(KTLB_DOORBELL_LINES <= LINES_MAX, "a bell has 32 bits, five of them for what is no line");
 
-/* Words of a room. A request of several ops has both rooms, and its ops in all words from the first OP on. */
+/* A request in words of 8 bytes: in a room, in both, or in a line. */
 enum {
-    HEAD,       /* the space's number, flags (4 bits) and count (4 bits). The flags of all ops together are those of each:
+    HEAD,       /* the space's number, flags (4 bits) and count (8 bits). The flags of all ops together are those of each:
                  * that asks for no less */
-    GENERATION,
-    OP,         /* an address, and below its page: count and one more (6 bits; 0: all), shift (6 bits) */
-    ROOM
+    GENERATION, /* by the protocol hardware, which has none: where the space is, under whose tag it invalidates */
+    OP,         /* the first of them: an address, and below its page count and one more (6 bits; 0: all), shift (6 bits) */
+    ROOM        /* one op and what is before it */
 };
-#define ROOM_OPS (2 * ROOM - OP)
+#define COUNT 255u
+#define OP_COUNT_MAX 63u
+KTLB_STATIC_ASSERT(KTLB_PAGE_SHIFT >= 12 && KTLB_OP_FLAGS < 16 && KTLB_BATCH_OPS <= COUNT, "a request fits in its words");
+
 /* Who has a room, in a word of their own. Not bit 0: setting and testing that one is an exchange in a loop for gcc 12. */
 #define TAKEN(room) (2u << (room))
 #define TAKEN_BOTH (TAKEN(0) | TAKEN(1))
-#define ROOM_COUNT_MAX 63u
-KTLB_STATIC_ASSERT(KTLB_PAGE_SHIFT >= 12 && KTLB_OP_FLAGS < 16, "what an op says beside its address fits below a page");
 
 struct door {
     /* Written by all; the target only empties it. */
@@ -53,39 +55,45 @@ struct door {
 };
 KTLB_STATIC_ASSERT(sizeof(struct door) == (KTLB_CACHE_LINE > 64 ? KTLB_CACHE_LINE : 64), "a door is a line, or two short ones");
 
-static struct ktlb_line *lines;
+struct line {
+    KTLB_ALIGNED(KTLB_CACHE_LINE) uint64_t words[OP + KTLB_BATCH_OPS];
+    KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_u32 taken;
+};
+
+static struct line *lines;
 static struct door *doors;
 static unsigned cpus;
 
 size_t ktlb_doorbell_memory_size(unsigned count)
 {
-    return KTLB_DOORBELL_LINES * sizeof(struct ktlb_line) + count * sizeof(struct door);
+    return KTLB_DOORBELL_LINES * sizeof(struct line) + count * sizeof(struct door);
 }
 
 void ktlb_doorbell_init(void *memory, unsigned count)
 {
-    lines = (struct ktlb_line *)memory;
+    lines = (struct line *)memory;
     doors = (struct door *)(lines + KTLB_DOORBELL_LINES);
     cpus = count;
     for (unsigned i = 0; i < KTLB_DOORBELL_LINES; i++)
-        lines[i] = (struct ktlb_line){0};
+        lines[i] = (struct line){0};
     for (unsigned i = 0; i < count; i++)
         doors[i] = (struct door){0};
 }
 
-/* ---- what a room holds ---- */
+/* ---- a request in words ---- */
 
-static uint64_t room_head(const struct ktlb_request *request)
+static uint64_t head_of(const struct ktlb_request *request)
 {
-    return request->space_id << 8 | request->flags << 4 | request->count;
+    return request->space_id << 12 | request->flags << 8 | request->count;
 }
 
-static bool room_fits(struct ktlb_op op)
+/* As many strides as there are bits for, or all. */
+static bool op_fits(struct ktlb_op op)
 {
-    return op.count + 1 <= ROOM_COUNT_MAX; /* 0: all */
+    return op.count + 1 <= OP_COUNT_MAX;
 }
 
-static uint64_t room_op(struct ktlb_op op)
+static uint64_t word_of(struct ktlb_op op)
 {
     return op.va | (uint64_t)(op.count + 1) << 6 | op.shift;
 }
@@ -93,9 +101,36 @@ static uint64_t room_op(struct ktlb_op op)
 static struct ktlb_op op_of(uint64_t word, uint64_t head)
 {
     return (struct ktlb_op){.va = word >> 12 << 12,
-                            .count = (uint32_t)(word >> 6 & ROOM_COUNT_MAX) - 1,
+                            .count = (uint32_t)(word >> 6 & OP_COUNT_MAX) - 1,
                             .shift = word & 63,
-                            .flags = head >> 4 & 15};
+                            .flags = head >> 8 & 15};
+}
+
+static bool request_fits(const struct ktlb_request *request)
+{
+    for (uint32_t i = 0; i < request->count; i++)
+        if (!op_fits(request->op[i]))
+            return false;
+    return true;
+}
+
+static void request_write(uint64_t *words, const struct ktlb_request *request)
+{
+    words[HEAD] = head_of(request);
+    words[GENERATION] = KTLB_BY_HARDWARE ? (uintptr_t)request->space : request->generation;
+    for (uint32_t i = 0; i < request->count; i++)
+        words[OP + i] = word_of(request->op[i]);
+}
+
+static void request_read(struct ktlb_request *request, const uint64_t *words)
+{
+    request->space = KTLB_BY_HARDWARE ? (struct ktlb_space *)(uintptr_t)words[GENERATION] : NULL;
+    request->space_id = words[HEAD] >> 12;
+    request->generation = KTLB_BY_HARDWARE ? 0 : words[GENERATION];
+    request->count = words[HEAD] & COUNT;
+    request->flags = words[HEAD] >> 8 & 15;
+    for (uint32_t i = 0; i < request->count; i++)
+        request->op[i] = op_of(words[OP + i], words[HEAD]);
 }
 
 /* ---- the initiator ---- */
@@ -103,16 +138,22 @@ static struct ktlb_op op_of(uint64_t word, uint64_t head)
 /* For what is in no room: the bit to ring. */
 KTLB_OUTLINE uint64_t take_line(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
-    batch->line = ktlb_line_take(lines, KTLB_DOORBELL_LINES, self->number * KTLB_DOORBELL_LINES / cpus,
-                                 KTLB_DOORBELL_TRIES, &batch->request);
-    if (batch->line != KTLB_LINE_NONE)
+    const struct ktlb_request *request = &batch->request;
+    bool whole = request->op[0].count == KTLB_ALL && !KTLB_BY_HARDWARE;
+
+    if (!whole && request_fits(request))
+        batch->line = ktlb_line_claim(&lines->taken, sizeof(*lines), KTLB_DOORBELL_LINES,
+                                      self->number * KTLB_DOORBELL_LINES / cpus, KTLB_DOORBELL_TRIES);
+    if (batch->line != KTLB_LINE_NONE) {
+        request_write(lines[batch->line].words, request);
         return UINT64_C(1) << batch->line;
-    return batch->request.space_id == KTLB_KERNEL_ID ? KERNEL_BIT : SPACE_BIT;
+    }
+    KTLB_COUNT(self, overflows, !whole);
+    return request->space_id == KTLB_KERNEL_ID ? KERNEL_BIT : SPACE_BIT;
 }
 
-static uint64_t ring_for_line(struct ktlb_cpu *self, struct door *door, uint64_t bit)
+static uint64_t ring_for_line(struct door *door, uint64_t bit)
 {
-    KTLB_COUNT(self, overflows, bit >= SPACE_BIT);
     /* Release, pairs with the acquire in take_round: the line holds the request. Of those who ring in one round the first
      * sends the interrupt; the target, by taking what the last one wrote, acquires from all. No addition: at a target that
      * is away the bit may be set still, from before the line was given to another. */
@@ -133,11 +174,11 @@ static uint64_t ring_for_room(struct door *door, unsigned room)
 
 static uint64_t fill_room(struct door *door, unsigned room, uint64_t head, uint64_t generation, uint64_t op)
 {
-    uint64_t *word = &door->rooms[room * ROOM];
+    uint64_t *words = &door->rooms[room * ROOM];
 
-    word[HEAD] = head;
-    word[GENERATION] = generation;
-    word[OP] = op;
+    words[HEAD] = head;
+    words[GENERATION] = generation;
+    words[OP] = op;
     return ring_for_room(door, room);
 }
 
@@ -149,30 +190,24 @@ static void rung(struct ktlb_batch *batch, unsigned cpu, uint64_t before, struct
         ktlb_cpuset_add(kick, cpu);
 }
 
-/* Of several ops, one of many pages, or on tags of the machine, which are found through what a room leaves out. */
+/* Of several ops, one of many strides, or for tags of the machine. */
 KTLB_OUTLINE void post_long(struct ktlb_cpu *self, struct ktlb_batch *batch, struct ktlb_cpuset *kick)
 {
-    const struct ktlb_request *request = &batch->request;
-    bool fits = request->count <= ROOM_OPS && !KTLB_BY_HARDWARE;
-    uint64_t op[ROOM_OPS], bit = 0, before;
+    bool fits = batch->request.count <= 2 * ROOM - OP && !KTLB_BY_HARDWARE && request_fits(&batch->request);
+    uint64_t bit = 0, before;
 
-    for (uint32_t i = 0; fits && i < request->count; i++) {
-        op[i] = room_op(request->op[i]);
-        fits = room_fits(request->op[i]);
-    }
     KTLB_CPUSET_EACH(cpu, &batch->waiting) {
         struct door *door = &doors[cpu];
         uint32_t none = 0;
 
         /* Acquire, pairs with the release in free_rooms as in take_room. */
         if (fits && ktlb_rmw_cas_acquire_u32(&door->taken, &none, TAKEN_BOTH)) {
-            for (uint32_t i = 1; i < request->count; i++)
-                door->rooms[OP + i] = op[i];
-            before = fill_room(door, 0, room_head(request), request->generation, op[0]);
+            request_write(door->rooms, &batch->request);
+            before = ring_for_room(door, 0);
         } else {
             if (!bit)
                 bit = take_line(self, batch);
-            before = ring_for_line(self, door, bit);
+            before = ring_for_line(door, bit);
         }
         rung(batch, cpu, before, kick);
     }
@@ -181,11 +216,11 @@ KTLB_OUTLINE void post_long(struct ktlb_cpu *self, struct ktlb_batch *batch, str
 void ktlb_doorbell_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct ktlb_cpuset *kick)
 {
     const struct ktlb_request *request = &batch->request;
-    uint64_t head = room_head(request), generation = request->generation, op = room_op(request->op[0]), bit = 0, before;
+    uint64_t head = head_of(request), generation = request->generation, op = word_of(request->op[0]), bit = 0, before;
 
     ktlb_rmw_add_relaxed(&doors[self->number].bell, AWAKE_BIT); /* who rings from here on is found by posted() */
     batch->line = KTLB_LINE_NONE;
-    if (KTLB_UNLIKELY(request->count > 1 || !room_fits(request->op[0]) || KTLB_BY_HARDWARE)) {
+    if (KTLB_UNLIKELY(request->count > 1 || !op_fits(request->op[0]) || KTLB_BY_HARDWARE)) {
         post_long(self, batch, kick);
         return;
     }
@@ -199,7 +234,7 @@ void ktlb_doorbell_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct 
         } else {
             if (!bit)
                 bit = take_line(self, batch);
-            before = ring_for_line(self, door, bit);
+            before = ring_for_line(door, bit);
         }
         rung(batch, cpu, before, kick);
     }
@@ -215,7 +250,7 @@ bool ktlb_doorbell_acked(const struct ktlb_batch *batch, unsigned target)
 void ktlb_doorbell_finish(struct ktlb_batch *batch)
 {
     if (batch->line != KTLB_LINE_NONE)
-        ktlb_line_release(&lines[batch->line]);
+        ktlb_line_release(&lines[batch->line].taken);
 }
 
 /* ---- the target ---- */
@@ -237,7 +272,7 @@ static uint64_t take_round(struct ktlb_cpu *self, struct door *door)
 /* What the request that was rung for in the first room has taken. */
 static uint32_t taken_by_first(const struct door *door)
 {
-    return KTLB_LIKELY((door->rooms[HEAD] & 15) == 1) ? TAKEN(0) : TAKEN_BOTH;
+    return (door->rooms[HEAD] & COUNT) > 1 ? TAKEN_BOTH : TAKEN(0);
 }
 
 /* Rung in a round that is over, and read: the rooms may be taken again. */
@@ -246,39 +281,37 @@ static void free_rooms(struct door *door, uint32_t taken)
     ktlb_rmw_and_release_u32(&door->taken, ~taken); /* pairs with the acquire in take_room and post_long */
 }
 
-KTLB_OUTLINE void execute_several(struct ktlb_cpu *self, struct door *door, bool alone)
+/* A request of several ops, which lies in @door, or in a line if that is NULL. */
+KTLB_OUTLINE void execute_several(struct ktlb_cpu *self, const uint64_t *words, struct door *door, bool alone)
 {
-    uint64_t head = door->rooms[HEAD];
-    struct ktlb_request request = {
-        .space_id = head >> 8, .generation = door->rooms[GENERATION], .count = head & 15, .flags = head >> 4 & 15};
+    struct ktlb_request request;
 
-    for (uint32_t i = 0; i < request.count; i++)
-        request.op[i] = op_of(door->rooms[OP + i], head);
-    free_rooms(door, TAKEN_BOTH);
+    request_read(&request, words);
+    if (door)
+        free_rooms(door, TAKEN_BOTH);
     ktlb_cpu_execute_any(self, &request, alone);
 }
 
 /* One that is no range of the loaded space, or lies too far ahead, or is done. */
-KTLB_OUTLINE void execute_otherwise(struct ktlb_cpu *self, uint64_t head, uint64_t generation, struct ktlb_op op, bool alone)
+KTLB_OUTLINE void execute_otherwise(struct ktlb_cpu *self, uint64_t head, uint64_t generation, uint64_t op, bool alone)
 {
-    struct ktlb_request request = {
-        .space_id = head >> 8, .generation = generation, .count = 1, .flags = op.flags, .op = {op}};
+    const uint64_t words[ROOM] = {head, generation, op};
 
-    ktlb_cpu_execute_any(self, &request, alone);
+    execute_several(self, words, NULL, alone);
 }
 
-KTLB_INLINE void execute_room(struct ktlb_cpu *self, struct door *door, unsigned room, bool alone)
+/* What lies in @door, where it has @taken, or in a line. */
+KTLB_INLINE void execute_words(struct ktlb_cpu *self, const uint64_t *words, struct door *door, uint32_t taken, bool alone)
 {
-    const uint64_t *word = &door->rooms[room * ROOM];
-    uint64_t head = word[HEAD], generation = word[GENERATION];
-    struct ktlb_op op = op_of(word[OP], head);
+    uint64_t head = words[HEAD], generation = words[GENERATION], op = words[OP];
 
-    if (room == 0 && KTLB_UNLIKELY((head & 15) > 1)) {
-        execute_several(self, door, alone);
+    if (KTLB_UNLIKELY((head & COUNT) > 1)) {
+        execute_several(self, words, door, alone);
         return;
     }
-    free_rooms(door, TAKEN(room));
-    if (!ktlb_cpu_execute_one(self, head >> 8, generation, op))
+    if (door)
+        free_rooms(door, taken);
+    if (!ktlb_cpu_execute_one(self, head >> 12, generation, op_of(op, head)))
         execute_otherwise(self, head, generation, op, alone);
 }
 
@@ -290,11 +323,11 @@ KTLB_OUTLINE void execute(struct ktlb_cpu *self, struct door *door, uint64_t bit
     else if (bits & SPACE_BIT)
         ktlb_cpu_execute_widened(self, false);
     if (bits & ROOM_BIT(0))
-        execute_room(self, door, 0, false);
+        execute_words(self, door->rooms, door, TAKEN(0), false);
     if (bits & ROOM_BIT(1))
-        execute_room(self, door, 1, false);
+        execute_words(self, door->rooms + ROOM, door, TAKEN(1), false);
     for (bits &= ROOM_BIT(0) - 1; bits; bits &= bits - 1)
-        ktlb_cpu_execute(self, &lines[ktlb_lowest_bit(bits)].request, false);
+        execute_words(self, lines[ktlb_lowest_bit(bits)].words, NULL, 0, false);
 }
 
 /* One round, and those that were forgotten: the core has dropped everything. What is rung after it was taken belongs to
@@ -305,7 +338,7 @@ bool ktlb_doorbell_serve(struct ktlb_cpu *self)
     uint64_t bits = take_round(self, door);
 
     if (KTLB_LIKELY(bits == ROOM_BIT(0))) {
-        execute_room(self, door, 0, true);
+        execute_words(self, door->rooms, door, TAKEN(0), true);
         KTLB_COUNT(self, served, 1);
     } else {
         execute(self, door, bits);

@@ -129,11 +129,12 @@ void ktlb_request_copy(struct ktlb_request *to, const struct ktlb_request *from)
 /* In place of a line's number. */
 #define KTLB_LINE_NONE UINT32_MAX
 
-/* Take one of @tries of the @count lines, from @first on, around the end, and copy @request into it; its number, or
- * KTLB_LINE_NONE if all are taken. */
-uint32_t ktlb_line_take(struct ktlb_line *lines, uint32_t count, uint32_t first, uint32_t tries,
-                        const struct ktlb_request *request);
+/* Take one of @tries of the @count lines whose words taken lie @apart bytes from one another, from @first on, around the
+ * end; its number, or KTLB_LINE_NONE if all are taken. */
+uint32_t ktlb_line_claim(struct ktlb_u32 *taken, size_t apart, uint32_t count, uint32_t first, uint32_t tries);
+/* The same among all @lines, and copy @request into it. */
+uint32_t ktlb_line_take(struct ktlb_line *lines, uint32_t count, const struct ktlb_request *request);
 /* Nobody reads the line any more. => On any CPU. */
-void ktlb_line_release(struct ktlb_line *line);
+void ktlb_line_release(struct ktlb_u32 *taken);
 
 #endif

@@ -67,8 +67,8 @@ void ktlb_scoreboard_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struc
     uint32_t pair;
 
     /* An interrupt's batch, or the next of many in flight, finds the lines of the others taken. */
-    batch->line = ktlb_line_take(board.lines + self->number * KTLB_SCOREBOARD_LINES, KTLB_SCOREBOARD_LINES, 0,
-                                 KTLB_SCOREBOARD_LINES, &batch->request);
+    batch->line = ktlb_line_take(board.lines + self->number * KTLB_SCOREBOARD_LINES, KTLB_SCOREBOARD_LINES,
+                                 &batch->request);
     pair = batch->line;
     if (pair == KTLB_LINE_NONE)
         pair = batch->request.space == &ktlb_kernel ? WIDENED_KERNEL : WIDENED_SPACE;
@@ -105,7 +105,7 @@ void ktlb_scoreboard_finish(struct ktlb_batch *batch)
     uint32_t initiator = batch->line / PAIRS, pair = batch->line % PAIRS;
 
     if (pair < KTLB_SCOREBOARD_LINES)
-        ktlb_line_release(&board.lines[initiator * KTLB_SCOREBOARD_LINES + pair]);
+        ktlb_line_release(&board.lines[initiator * KTLB_SCOREBOARD_LINES + pair].taken);
 }
 
 /* ---- the target ---- */
