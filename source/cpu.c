@@ -135,11 +135,14 @@ static bool slot_has(const struct ktlb_slot *slot, uint64_t generation)
     return ahead < 64 && slot->beyond >> ahead & 1;
 }
 
-/* So is what is @ahead, 0 to 63, of the first that is missing. */
-static void slot_note_ahead(struct ktlb_slot *slot, uint64_t ahead)
+/* @generation is executed here. Too far beyond what is clean, it is left unsaid: that costs a flush later. */
+static void slot_note(struct ktlb_slot *slot, uint64_t generation)
 {
-    uint64_t beyond = slot->beyond | UINT64_C(1) << ahead;
+    uint64_t ahead = generation - slot->clean - 1, beyond = slot->beyond;
 
+    if (ahead > 63) /* which it also is when it is behind */
+        return;
+    beyond |= UINT64_C(1) << ahead;
     while (beyond & 1) {
         beyond >>= 1;
         slot->clean++;
@@ -147,13 +150,9 @@ static void slot_note_ahead(struct ktlb_slot *slot, uint64_t ahead)
     slot->beyond = beyond;
 }
 
-/* @generation is executed here. Too far beyond what is clean, it is left unsaid: that costs a flush later. */
-static void slot_note(struct ktlb_slot *slot, uint64_t generation)
+void ktlb_cpu_note(struct ktlb_cpu *self, uint64_t generation)
 {
-    uint64_t ahead = generation - slot->clean - 1;
-
-    if (ahead < 64) /* which it is not either when it is behind */
-        slot_note_ahead(slot, ahead);
+    slot_note(self->slot, generation);
 }
 
 /* Everything up to @generation is executed here. */
@@ -324,15 +323,12 @@ static void execute_kernel(struct ktlb_cpu *self, const struct ktlb_request *req
 
 bool ktlb_cpu_execute_ahead(struct ktlb_cpu *self, uint64_t space_id, uint64_t generation, struct ktlb_op op)
 {
-    struct ktlb_slot *slot = self->slot;
-    uint64_t ahead = generation - slot->clean - 1;
-
-    if (slot->space_id != space_id || ahead > 63 || slot->beyond >> ahead & 1 || op.count == KTLB_ALL)
+    if (op.count == KTLB_ALL || !ktlb_cpu_lacks(self, space_id, generation))
         return false;
     KTLB_EVENT(self, EXECUTE, space_id, generation, op.count);
     ktlb_arch_flush_range(op);
     KTLB_COUNT(self, strides, op.count);
-    slot_note_ahead(slot, ahead);
+    ktlb_cpu_note(self, generation);
     return true;
 }
 

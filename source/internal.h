@@ -153,7 +153,17 @@ KTLB_INLINE bool ktlb_cpu_poll(const struct ktlb_cpu *self)
     return KTLB_UNLIKELY(KTLB_PROTOCOL_FUNCTION(pending)(self)) && ktlb_cpu_serve();
 }
 void ktlb_cpu_flush_machine(struct ktlb_cpu *self);
-/* The same for one range of the space that is loaded, in a dispatch that others before it are still missing of here. */
+/* Whether dispatch @generation of space @space_id lacks here, and its ranges may be dropped one by one, which makes it no
+ * more than 64 behind of what is loaded / it no longer lacks. => Interrupts masked. */
+KTLB_INLINE bool ktlb_cpu_lacks(const struct ktlb_cpu *self, uint64_t space_id, uint64_t generation)
+{
+    const struct ktlb_slot *slot = self->slot;
+    uint64_t ahead = generation - slot->clean - 1;
+
+    return slot->space_id == space_id && ahead < 64 && !(slot->beyond >> ahead & 1);
+}
+void ktlb_cpu_note(struct ktlb_cpu *self, uint64_t generation);
+/* One range of a dispatch that lacks, while others before it do, too. False: it does not, or is no range. */
 bool ktlb_cpu_execute_ahead(struct ktlb_cpu *self, uint64_t space_id, uint64_t generation, struct ktlb_op op);
 /* Most requests: one range, in the next dispatch there is for the space that is loaded. False: it is of another kind, and
  * nothing is done. => Interrupts masked. */

@@ -133,6 +133,14 @@ static void request_read(struct ktlb_request *request, const uint64_t *words)
         request->op[i] = op_of(words[OP + i], words[HEAD]);
 }
 
+static uint64_t strides_of(const uint64_t *words)
+{
+    struct ktlb_request request;
+
+    request_read(&request, words);
+    return ktlb_request_strides(&request);
+}
+
 /* ---- the initiator ---- */
 
 /* For what is in no room: the bit to ring. */
@@ -281,23 +289,42 @@ static void free_rooms(struct door *door, uint32_t taken)
     ktlb_rmw_and_release_u32(&door->taken, ~taken); /* pairs with the acquire in take_room and post_long */
 }
 
-/* A request of several ops, which lies in @door, or in a line if that is NULL. */
-KTLB_OUTLINE void execute_several(struct ktlb_cpu *self, const uint64_t *words, struct door *door, bool alone)
+/* A request that is not of ranges of the loaded space, or is done, or too far ahead. */
+static void execute_otherwise(struct ktlb_cpu *self, const uint64_t *words, bool alone)
 {
     struct ktlb_request request;
 
     request_read(&request, words);
-    if (door)
-        free_rooms(door, TAKEN_BOTH);
     ktlb_cpu_execute_any(self, &request, alone);
 }
 
-/* One that is no range of the loaded space, or lies too far ahead, or is done. */
-KTLB_OUTLINE void execute_otherwise(struct ktlb_cpu *self, uint64_t head, uint64_t generation, uint64_t op, bool alone)
+/* One op, in words of which there may be others by now. */
+KTLB_OUTLINE void execute_one_otherwise(struct ktlb_cpu *self, uint64_t head, uint64_t generation, uint64_t op, bool alone)
 {
     const uint64_t words[ROOM] = {head, generation, op};
 
-    execute_several(self, words, NULL, alone);
+    execute_otherwise(self, words, alone);
+}
+
+/* Several ops, which are ranges. In @door, or, if that is NULL, in a line. */
+KTLB_OUTLINE void execute_several(struct ktlb_cpu *self, const uint64_t *words, struct door *door, bool alone)
+{
+    uint64_t head = words[HEAD], generation = words[GENERATION];
+
+    if (ktlb_cpu_lacks(self, head >> 12, generation)) {
+        KTLB_EVENT(self, EXECUTE, head >> 12, generation, strides_of(words));
+        for (uint32_t i = 0; i < (head & COUNT); i++) {
+            struct ktlb_op op = op_of(words[OP + i], head);
+
+            ktlb_arch_flush_range(op);
+            KTLB_COUNT(self, strides, op.count);
+        }
+        ktlb_cpu_note(self, generation);
+    } else {
+        execute_otherwise(self, words, alone);
+    }
+    if (door)
+        free_rooms(door, TAKEN_BOTH);
 }
 
 /* What lies in @door, where it has @taken, or in a line. */
@@ -312,7 +339,7 @@ KTLB_INLINE void execute_words(struct ktlb_cpu *self, const uint64_t *words, str
     if (door)
         free_rooms(door, taken);
     if (!ktlb_cpu_execute_one(self, head >> 12, generation, op_of(op, head)))
-        execute_otherwise(self, head, generation, op, alone);
+        execute_one_otherwise(self, head, generation, op, alone);
 }
 
 KTLB_OUTLINE void execute(struct ktlb_cpu *self, struct door *door, uint64_t bits)
