@@ -1,7 +1,7 @@
 # A table of what one shootdown costs, from CSV files of bench/count: means of the rounds, a line a cell and protocol.
 #
 # The floor: each target is interrupted once; three lines a target (the request read, the answer written, the answer
-# read). "lines" are dirty + clean + upgrades on both paths. "initi." is an initiator's instructions in one shootdown,
+# read), four where five or six ranges fill a line alone. "lines" are dirty + clean + upgrades on both paths. "initi." is an initiator's instructions in one shootdown,
 # "target" a target's in one service; "all" is what all CPUs together executed from the row's begin to its end, waiting
 # and the others' own work included: the clock counts that. "+-%" is the standard error of the mean before it, by how
 # far the rounds differ. Where the default, the first, is behind another protocol by more than five percent, the end of
@@ -43,6 +43,7 @@ FNR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
     else if (!(key in n)) list[cell] = list[cell] " " $at["protocol"]
     n[key]++
     told[key] = $at["told"]
+    floor[key] = told[key] * ($at["ranges"] == 5 || $at["ranges"] == 6 ? 4 : 3)
     many = $at["shootdowns"]; counted = $at["dispatches"]; services = $at["service_times"]
     dirty = ($at["initiator_dirty"] + $at["service_dirty"]) / many
     clean = ($at["initiator_clean"] + $at["service_clean"]) / many
@@ -75,7 +76,7 @@ END {
             printf "%s  %-18s %7.2f %7.2f %4s %6.2f | ", cell, name[p], told[k], mean["interrupts", k], \
                 error("interrupts", k), mean["full", k]
             printf "%6.2f %6.2f %6.2f %6.2f %4s %6.2f | ", mean["dirty", k], mean["clean", k], mean["upgrade", k], \
-                mean["lines", k], error("lines", k), 3 * told[k]
+                mean["lines", k], error("lines", k), floor[k]
             printf "%7.1f %7.1f %8.0f%s\n", mean["initiator", k], mean["target", k], mean["all", k], end
         }
     }
