@@ -319,16 +319,22 @@ struct ktlb_event fake_event(unsigned cpu, uint64_t *from, enum ktlb_event_what 
 
 void fake_post(struct ktlb_batch *batch, unsigned target)
 {
-    struct ktlb_cpuset kick = {{0}};
-
     batch->state = KTLB_BATCH_SENT;
     batch->posted = true;
     batch->reports = 0;
     batch->request.space_id = batch->request.space->id;
     batch->request.generation = ktlb_rmw_add_relaxed(&batch->request.space->generation, 1) + 1;
+    fake_post_again(batch, target);
+}
+
+void fake_post_again(struct ktlb_batch *batch, unsigned target)
+{
+    struct ktlb_cpuset kick = {{0}};
+
     batch->waiting = (struct ktlb_cpuset){{0}};
     ktlb_cpuset_add(&batch->waiting, target);
     ktlb_machine.protocol->post(ktlb_cpu_self(), batch, &kick);
+    ktlb_machine.protocol->posted(ktlb_cpu_self());
 }
 
 bool fake_acked(const struct ktlb_batch *batch, unsigned target)

@@ -89,6 +89,8 @@ extern const char *fake_protocol;
 
 /* Post @batch by hand to @target, found in the set just before it left. */
 void fake_post(struct ktlb_batch *batch, unsigned target);
+/* The same dispatch, to another; fake_post() has begun it. */
+void fake_post_again(struct ktlb_batch *batch, unsigned target);
 bool fake_acked(const struct ktlb_batch *batch, unsigned target);
 /* Dispatch an op for one page from @cpu. */
 void fake_dispatch(struct ktlb_batch *batch, struct ktlb_space *space, unsigned cpu, uint64_t page);

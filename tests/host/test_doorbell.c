@@ -1,6 +1,7 @@
 /*
  * test_doorbell.c - goal: those who ring in one round share an interrupt, an answer and a flush; rounds may wrap; what
- * lies in the door's room is executed as it was asked, and the room is somebody's until it was read, or forgotten.
+ * lies in a door's rooms is executed as it was asked, and a room is somebody's until it was read, or forgotten; who
+ * dispatches is not interrupted, and answers before the dispatch is over.
  */
 #include "fake.h"
 
@@ -9,7 +10,7 @@
 #define PAGE UINT64_C(4096)
 
 static struct ktlb_space space;
-static struct ktlb_batch a, b, c;
+static struct ktlb_batch a, b, c, d;
 
 static int start(void **state)
 {
@@ -53,19 +54,26 @@ static void a_flush_leaves_nothing_to_do(void **state)
     assert_true(fake_acked(&a, 1) && fake_acked(&b, 1) && fake_acked(&c, 1));
 }
 
-/* A door, for tests that bring about what takes too long, or two CPUs at once. What is in the room is the library's. */
+/* A door, for tests that bring about what takes too long, or two CPUs at once. What is in the rooms is the library's. */
 struct door {
     uint64_t bell;
     uint32_t answered, taken;
-    unsigned char room[48];
+    unsigned char room[2][24];
 };
-#define ROOM_BIT (UINT64_C(1) << 29)
+#define ROOM_BIT(room) (UINT32_C(1) << (27 + (room)))
+#define TAKEN(room) (2u << (room))
+#define BOTH (TAKEN(0) | TAKEN(1))
 
 static struct door *door_of(unsigned cpu)
 {
     size_t lines = ktlb_doorbell.memory_size(0), each = ktlb_doorbell.memory_size(1) - lines;
 
     return (struct door *)(void *)((unsigned char *)(ktlb_machine.cpu + 4) + lines + cpu * each);
+}
+
+static uint32_t rung_at(unsigned cpu)
+{
+    return (uint32_t)door_of(cpu)->bell;
 }
 
 static void interrupt(unsigned cpu)
@@ -85,14 +93,18 @@ static void rounds_wrap(void **state)
     for (unsigned i = 0; i < 20; i++) {
         fake_log_clear();
         fake_dispatch(&a, &space, 0, i);
-        fake_dispatch(&b, &space, 2, i + 100); /* the room is taken: in a line */
-        assert_false(fake_acked(&a, 1) || fake_acked(&b, 1));
+        fake_dispatch(&b, &space, 2, i + 100);
+        fake_dispatch(&c, &space, 3, i + 200); /* the rooms are taken: in a line */
+        assert_false(fake_acked(&a, 1) || fake_acked(&b, 1) || fake_acked(&c, 1));
         fake_take_interrupts();
         assert_true(fake_did(1, FAKE_INVLPG, i * PAGE));
         assert_true(fake_did(1, FAKE_INVLPG, (i + 100) * PAGE));
+        assert_true(fake_did(1, FAKE_INVLPG, (i + 200) * PAGE));
         interrupt(0);
+        interrupt(2);
         assert_null(ktlb_batch_sync(&a));
         assert_null(ktlb_batch_sync(&b));
+        assert_null(ktlb_batch_sync(&c));
     }
 }
 
@@ -111,7 +123,7 @@ static void ask(struct ktlb_space *on, const struct ktlb_op *ops, unsigned count
     assert_int_equal(a.request.count, count); /* none was joined to another */
     fake_post(&a, 1);
     assert_int_equal(a.line == KTLB_LINE_NONE, fits);
-    assert_int_equal(door_of(1)->taken, fits);
+    assert_int_equal(door_of(1)->taken, !fits ? 0 : count > 1 ? BOTH : TAKEN(0));
     assert_int_equal(STAT(0, overflows), 0);
     fake_log_clear();
     interrupt(1);
@@ -209,18 +221,21 @@ static void a_room_holds_large_numbers(void **state)
 
 /* ---- whose a room is ---- */
 
-static void a_room_then_lines_then_the_space(void **state)
+static void both_rooms_then_lines_then_the_space(void **state)
 {
-    static struct ktlb_batch batch[KTLB_DOORBELL_TRIES + 2];
-    const unsigned last = KTLB_DOORBELL_TRIES + 1;
+    static struct ktlb_batch batch[KTLB_DOORBELL_TRIES + 3];
+    const unsigned last = KTLB_DOORBELL_TRIES + 2;
 
     (void)state;
-    for (unsigned i = 0; i <= last; i++)
+    for (unsigned i = 0; i <= last; i++) {
         fake_dispatch(&batch[i], &space, 0, 2 * i);
+        assert_int_equal(door_of(1)->taken, i == 0 ? TAKEN(0) : BOTH);
+    }
     assert_int_equal(fake_interrupts, 3);
-    assert_int_equal(batch[0].line, KTLB_LINE_NONE);
-    for (unsigned i = 1; i < last; i++)
-        assert_int_equal(batch[i].line, i - 1);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(batch[i].line, KTLB_LINE_NONE);
+    for (unsigned i = 2; i < last; i++)
+        assert_int_equal(batch[i].line, i - 2);
     assert_int_equal(batch[last].line, KTLB_LINE_NONE);
     assert_int_equal(STAT(0, overflows), 3);
     fake_log_clear();
@@ -239,16 +254,17 @@ static void a_room_then_lines_then_the_space(void **state)
     for (unsigned i = 0; i <= last; i++)
         assert_null(ktlb_batch_sync(&batch[i]));
     fake_dispatch(&a, &space, 0, 1);
-    assert_int_equal(a.line, KTLB_LINE_NONE);
     fake_dispatch(&b, &space, 0, 3);
-    assert_int_equal(b.line, 0);
+    assert_true(a.line == KTLB_LINE_NONE && b.line == KTLB_LINE_NONE);
+    fake_dispatch(&c, &space, 0, 5);
+    assert_int_equal(c.line, 0);
     assert_int_equal(STAT(0, overflows), 3);
 }
 
 static void the_same_for_the_kernel(void **state)
 {
-    static struct ktlb_batch batch[KTLB_DOORBELL_TRIES + 2];
-    const unsigned last = KTLB_DOORBELL_TRIES + 1;
+    static struct ktlb_batch batch[KTLB_DOORBELL_TRIES + 3];
+    const unsigned last = KTLB_DOORBELL_TRIES + 2;
 
     (void)state;
     for (unsigned i = 0; i <= last; i++)
@@ -260,43 +276,129 @@ static void the_same_for_the_kernel(void **state)
     assert_true(fake_acked(&batch[last], 1));
 }
 
-/* What is left for the lines is one copy, for those targets alone whose room was taken. */
+static void begin(struct ktlb_batch *batch, struct ktlb_space *on, unsigned count)
+{
+    ktlb_batch_init(batch, on);
+    for (unsigned i = 0; i < count; i++)
+        ktlb_batch_add(batch, pages((100 + 2 * i) * PAGE, 1, 12, on == &ktlb_kernel ? KTLB_GLOBAL : 0));
+}
+
+/* What is left for the lines is one copy, for those targets alone whose rooms were taken. */
 static void a_line_for_those_without_room(void **state)
 {
     (void)state;
-    ktlb_batch_init(&a, &space);
-    ktlb_batch_add(&a, ktlb_op_range(PAGE, PAGE, 12, 0));
+    begin(&a, &space, 1);
     fake_post(&a, 1);
-    fake_dispatch(&b, &space, 0, 2);
-    assert_int_equal(b.line, 0);
-    assert_true((uint32_t)door_of(1)->bell == (ROOM_BIT | 1) && (uint32_t)door_of(2)->bell == ROOM_BIT);
+    begin(&b, &space, 1);
+    fake_post(&b, 1);
+    fake_dispatch(&c, &space, 0, 2);
+    assert_int_equal(c.line, 0);
+    assert_int_equal(rung_at(1), ROOM_BIT(0) | ROOM_BIT(1) | 1);
+    assert_int_equal(rung_at(2), ROOM_BIT(0));
     fake_take_interrupts();
     interrupt(1);
-    assert_int_equal(fake_count(1, FAKE_INVLPG), 2);
+    assert_int_equal(fake_count(1, FAKE_INVLPG), 3);
     assert_int_equal(fake_count(2, FAKE_INVLPG), 1);
     assert_int_equal(STAT(1, not_loaded), 0);
-    assert_true(ktlb_batch_done(&a) && ktlb_batch_done(&b));
+    assert_true(ktlb_batch_done(&a) && ktlb_batch_done(&b) && ktlb_batch_done(&c));
 }
 
+/* Several ops lie across both rooms, so one that is taken is as bad as two; and the one that is free stays free. */
+static void several_ops_need_both_rooms(void **state)
+{
+    (void)state;
+    for (unsigned room = 0; room < 2; room++) {
+        door_of(1)->taken = TAKEN(1 - room);
+        begin(&a, &space, 1);
+        fake_post(&a, 1);
+        assert_int_equal(rung_at(1), ROOM_BIT(room));
+        door_of(1)->taken = TAKEN(room);
+        begin(&b, &space, 3);
+        fake_log_clear();
+        ktlb_batch_dispatch(&b);
+        assert_int_equal(b.line, 0);
+        assert_int_equal(rung_at(1), ROOM_BIT(room) | 1);
+        assert_int_equal(door_of(1)->taken, TAKEN(room));
+        assert_int_equal(rung_at(2), ROOM_BIT(0));
+        assert_int_equal(door_of(2)->taken, BOTH);
+        fake_log_clear();
+        fake_take_interrupts();
+        interrupt(1);
+        assert_int_equal(fake_count(1, FAKE_INVLPG), 4);
+        assert_int_equal(fake_count(2, FAKE_INVLPG), 3);
+        assert_true(ktlb_batch_done(&a) && ktlb_batch_done(&b));
+        assert_int_equal(door_of(1)->taken | door_of(2)->taken, 0);
+    }
+    assert_int_equal(STAT(1, already_clean), 0);
+}
+
+static unsigned executed; /* ops of the round that is under way */
+
+/* CPU 1 is in the middle of the first op, then of the second: each leaves its room to the next batch. */
 static void next_batch(void)
 {
-    fake_invlpg_hook = NULL;
-    fake_dispatch(&b, &space, 0, 2);
-    assert_int_equal((uint32_t)door_of(1)->bell, ROOM_BIT);
+    struct ktlb_batch *next = executed ? &d : &c;
+
+    if (fake_cpu != 1 || executed++ > 1)
+        return;
+    assert_int_equal(door_of(1)->taken, executed == 1 ? TAKEN(1) : TAKEN(0));
+    fake_dispatch(next, &space, 3, 20 + executed);
+    assert_int_equal(next->line, KTLB_LINE_NONE);
+    assert_int_equal(rung_at(1), executed == 1 ? ROOM_BIT(0) : ROOM_BIT(0) | ROOM_BIT(1));
+    fake_cpu = 1;
     ktlb_ipi(); /* by NMI: left to the end of the section */
-    assert_false(fake_acked(&b, 1));
+    assert_false(fake_acked(next, 1));
 }
 
-static void the_room_is_free_before_its_request_is_done(void **state)
+static void rooms_are_free_before_their_request_is_done(void **state)
 {
     (void)state;
     fake_dispatch(&a, &space, 0, 1);
+    fake_dispatch(&b, &space, 0, 2);
+    assert_int_equal(rung_at(1), ROOM_BIT(0) | ROOM_BIT(1));
+    fake_take_interrupt(2);
+    executed = 0;
     fake_invlpg_hook = next_batch;
     interrupt(1);
-    assert_int_equal(STAT(1, ipis_deferred), 1);
-    assert_true(fake_did(1, FAKE_INVLPG, PAGE) && fake_did(1, FAKE_INVLPG, 2 * PAGE));
-    assert_true(fake_acked(&a, 1) && fake_acked(&b, 1));
+    assert_int_equal(executed, 4);
+    assert_int_equal(STAT(1, ipis_deferred), 2);
+    for (unsigned page = 1; page <= 2; page++)
+        assert_true(fake_did(1, FAKE_INVLPG, page * PAGE) && fake_did(1, FAKE_INVLPG, (20 + page) * PAGE));
+    assert_true(fake_acked(&a, 1) && fake_acked(&b, 1) && fake_acked(&c, 1) && fake_acked(&d, 1));
     assert_int_equal(door_of(1)->taken, 0);
+}
+
+static void next_of_several(void)
+{
+    fake_invlpg_hook = NULL;
+    assert_int_equal(door_of(1)->taken, 0);
+    begin(&b, &space, 4);
+    fake_cpu = 0;
+    fake_post(&b, 1); /* over what is still to be executed */
+    fake_cpu = 1;
+    assert_int_equal(door_of(1)->taken, BOTH);
+}
+
+static void the_rooms_of_several_ops_are_free_as_early(void **state)
+{
+    const struct ktlb_op few[] = {pages(PAGE, 1, 12, 0), pages(3 * PAGE, 1, 12, 0), pages(5 * PAGE, 1, 12, 0)};
+
+    (void)state;
+    ktlb_batch_init(&a, &space);
+    for (unsigned i = 0; i < 3; i++)
+        ktlb_batch_add(&a, few[i]);
+    fake_post(&a, 1);
+    fake_log_clear();
+    fake_invlpg_hook = next_of_several;
+    interrupt(1);
+    assert_int_equal(fake_count(1, FAKE_INVLPG), 3);
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(fake_did(1, FAKE_INVLPG, few[i].va));
+    assert_true(fake_acked(&a, 1));
+    assert_false(fake_acked(&b, 1));
+    interrupt(1);
+    assert_true(fake_acked(&b, 1));
+    assert_int_equal(fake_count(1, FAKE_INVLPG), 7);
 }
 
 static void away(unsigned cpu)
@@ -314,55 +416,269 @@ static void back(unsigned cpu)
     fake_cpu = 0;
 }
 
-static void a_room_that_was_forgotten_is_free(void **state)
+/* What was rung is given back, and nothing else: who has the other room, or both, is still to ring. */
+static void what_was_rung_is_forgotten_and_no_more(void **state)
 {
+    const struct {
+        uint32_t taken, rung, kept;
+        unsigned ops; /* of the one that rings; 0: none does */
+    } each[] = {
+        {0, ROOM_BIT(0), 0, 1},
+        {TAKEN(0), ROOM_BIT(1), TAKEN(0), 1},
+        {TAKEN(1), ROOM_BIT(0), TAKEN(1), 1},
+        {0, ROOM_BIT(0), 0, 2},
+        {TAKEN(0), ROOM_BIT(1), TAKEN(0), 1}, /* although what the first room says of the last there had both */
+        {BOTH, 0, BOTH, 0},
+        {BOTH, 1, BOTH, 1},
+        {TAKEN(1), 1, TAKEN(1), 2},
+    };
+
     (void)state;
-    away(1);
-    ktlb_batch_init(&a, &ktlb_kernel);
-    ktlb_batch_add(&a, ktlb_op_range(PAGE, PAGE, 12, KTLB_GLOBAL));
-    fake_post(&a, 1);
-    assert_true(ktlb_batch_done(&a)); /* it has left */
-    assert_int_equal(door_of(1)->taken, 1);
-    fake_log_clear();
-    back(1);
-    assert_int_equal(fake_count(1, FAKE_INVLPG), 0); /* unread */
-    assert_int_equal(fake_count(1, FAKE_INVPCID), 1);
-    assert_true(fake_acked(&a, 1));
-    fake_dispatch(&b, &ktlb_kernel, 0, 2);
+    for (unsigned i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
+        away(1);
+        door_of(1)->taken = each[i].taken;
+        if (each[i].ops) {
+            begin(&a, &ktlb_kernel, each[i].ops);
+            fake_post(&a, 1);
+            assert_true(ktlb_batch_done(&a)); /* it has left */
+        }
+        assert_int_equal(rung_at(1), each[i].rung);
+        fake_log_clear();
+        back(1);
+        assert_int_equal(fake_logged, 1); /* unread */
+        assert_int_equal(fake_count(1, FAKE_INVPCID), 1);
+        if (each[i].ops)
+            assert_true(fake_acked(&a, 1));
+        assert_int_equal(door_of(1)->taken, each[i].kept);
+        assert_int_equal(rung_at(1), 0);
+    }
+    door_of(1)->taken = 0;
+    begin(&b, &ktlb_kernel, 2);
+    ktlb_batch_dispatch(&b);
     assert_int_equal(b.line, KTLB_LINE_NONE);
     assert_int_equal(STAT(0, overflows), 0);
 }
 
-/* Somebody took the room, and rings only after the CPU was away and back, twice. */
+/* Somebody took a room, and rings only after the CPU was away and back, twice. */
 static void a_room_is_kept_for_who_has_still_to_ring(void **state)
 {
     struct ktlb_space late;
-    struct door written;
 
     (void)state;
     ktlb_space_init(&late);
     fake_switch(2, &late);
-    fake_dispatch(&a, &late, 0, 7);
-    written = *door_of(2); /* as it is to be in the room of CPU 1 */
-    door_of(1)->taken = 1;
-    for (unsigned i = 0; i < 2; i++) {
-        away(1);
-        back(1);
-        assert_int_equal(door_of(1)->taken, 1);
-        fake_switch(1, &late);
-        fake_dispatch(&b, &ktlb_kernel, 0, 2); /* the others' go around it */
-        assert_int_equal(b.line, 0);
+    for (unsigned room = 0; room < 2; room++) {
+        struct door written;
+
+        door_of(2)->taken = room ? TAKEN(0) : 0;
+        fake_dispatch(&a, &late, 0, 7);
+        assert_int_equal(rung_at(2), ROOM_BIT(room));
+        written = *door_of(2); /* as it is to be in the room of CPU 1 */
         fake_take_interrupts();
-        assert_null(ktlb_batch_sync(&b));
+        door_of(1)->taken = TAKEN(room);
+        for (unsigned i = 0; i < 2; i++) {
+            away(1);
+            back(1);
+            assert_int_equal(door_of(1)->taken, TAKEN(room));
+            fake_switch(1, &late);
+            fake_dispatch(&b, &ktlb_kernel, 0, 2); /* the others' go around it */
+            assert_int_equal(b.line, KTLB_LINE_NONE);
+            assert_int_equal(rung_at(1), ROOM_BIT(1 - room));
+            fake_take_interrupts();
+            assert_null(ktlb_batch_sync(&b));
+        }
+        memcpy(door_of(1)->room[room], written.room[room], sizeof(written.room[room]));
+        door_of(1)->bell += ROOM_BIT(room);
+        interrupt(1);
+        assert_int_equal(STAT(1, already_clean), room + 1); /* it has loaded the space since */
+        assert_int_equal(door_of(1)->taken, 0);
+        assert_int_equal(rung_at(1), 0);
+        fake_dispatch(&b, &ktlb_kernel, 0, 2);
+        assert_int_equal(rung_at(1), ROOM_BIT(0));
+        fake_take_interrupts();
     }
-    memcpy(door_of(1)->room, written.room, sizeof(written.room));
-    door_of(1)->bell += ROOM_BIT;
+}
+
+/* ---- who dispatches ---- */
+
+static void two_in_the_middle(void)
+{
+    if (fake_cpu != 1)
+        return;
+    fake_invlpg_hook = NULL;
+    fake_dispatch(&b, &space, 2, 20);
+    fake_dispatch(&c, &ktlb_kernel, 3, 30);
+    assert_false(fake_interrupt[1]);
+    assert_false(fake_acked(&b, 1) || fake_acked(&c, 1));
+}
+
+static void nobody_interrupts_who_dispatches(void **state)
+{
+    (void)state;
+    fake_invlpg_hook = two_in_the_middle;
+    fake_dispatch(&a, &space, 1, 10);
+    assert_null(fake_invlpg_hook);
+    assert_false(fake_interrupt[1]);
+    assert_true(fake_acked(&b, 1) && fake_acked(&c, 1));
+    assert_true(fake_did(1, FAKE_INVLPG, 20 * PAGE) && fake_did(1, FAKE_INVLPG, 30 * PAGE));
+    assert_int_equal(STAT(1, served), 2);
+    assert_int_equal(STAT(1, ipis), 0);
+    assert_int_equal(rung_at(1), 0);
+    fake_dispatch(&d, &space, 0, 40); /* which it is no more */
+    assert_true(fake_interrupt[1]);
+    assert_false(fake_acked(&d, 1));
+}
+
+/* Who was rung before has an interrupt under way, which finds nothing left. */
+static void a_dispatch_answers_what_was_asked_before_it(void **state)
+{
+    (void)state;
+    fake_dispatch(&a, &space, 0, 1);
+    fake_dispatch(&b, &space, 1, 2);
+    assert_true(fake_acked(&a, 1));
+    assert_true(fake_did(1, FAKE_INVLPG, PAGE));
+    fake_take_interrupt(1);
+    assert_int_equal(STAT(1, ipis_idle), 1);
+}
+
+/* Nobody rang at a CPU: what it dispatches leaves its own door as it was, and answers nothing. */
+static void nobody_to_meet(void **state)
+{
+    struct door before, after;
+
+    (void)state;
+    interrupt(1); /* a round, for there to be a number */
+    before = *door_of(1);
+    for (unsigned i = 0; i < 5; i++)
+        fake_dispatch(&a, &space, 1, i);
+    fake_dispatch(&a, &ktlb_kernel, 1, 5);
+    begin(&a, &space, 3);
+    fake_cpu = 1;
+    ktlb_batch_dispatch(&a);
+    fake_cpu = 0;
+    after = *door_of(1);
+    assert_memory_equal(&before, &after, sizeof(after));
+    assert_int_equal(ktlb_machine.cpu[1].round, before.answered);
+    assert_int_equal(STAT(1, served), 0);
+}
+
+/* ---- ahead of its turn ---- */
+
+static void one_that_is_ahead(void **state)
+{
+    struct ktlb_slot *slot = ktlb_machine.cpu[1].slot;
+    uint64_t clean = slot->clean;
+
+    (void)state;
+    begin(&a, &space, 1);
+    fake_post(&a, 2);
+    fake_dispatch(&b, &space, 0, 5);
+    fake_log_clear();
     interrupt(1);
-    assert_int_equal(STAT(1, already_clean), 1); /* it has loaded the space since */
-    assert_int_equal(door_of(1)->taken, 0);
-    assert_int_equal((uint32_t)door_of(1)->bell, 0);
-    fake_dispatch(&b, &ktlb_kernel, 0, 2);
-    assert_int_equal(b.line, KTLB_LINE_NONE);
+    assert_int_equal(fake_logged, 1);
+    assert_true(fake_did(1, FAKE_INVLPG, 5 * PAGE));
+    assert_true(fake_acked(&b, 1));
+    assert_true(slot->clean == clean && slot->beyond == 2);
+    fake_post_again(&b, 1); /* once more is nothing */
+    interrupt(1);
+    assert_int_equal(fake_logged, 1);
+    assert_int_equal(STAT(1, already_clean), 1);
+    fake_post_again(&a, 1); /* the one that was missing */
+    interrupt(1);
+    assert_int_equal(fake_logged, 2);
+    assert_true(fake_did(1, FAKE_INVLPG, 100 * PAGE));
+    assert_true(slot->clean == clean + 2 && slot->beyond == 0);
+    fake_post_again(&a, 1); /* and behind what is clean */
+    interrupt(1);
+    assert_int_equal(fake_logged, 2);
+    assert_int_equal(STAT(1, already_clean), 2);
+    assert_int_equal(STAT(1, strides), 2);
+}
+
+/* As far as a slot can say, and one more. */
+static void one_that_is_far_ahead(void **state)
+{
+    struct ktlb_slot *slot = ktlb_machine.cpu[1].slot;
+    uint64_t clean = slot->clean;
+
+    (void)state;
+    ktlb_store_relaxed(&space.generation, clean + 63);
+    fake_dispatch(&a, &space, 0, 5);
+    fake_log_clear();
+    interrupt(1);
+    assert_int_equal(fake_logged, 1);
+    assert_true(fake_did(1, FAKE_INVLPG, 5 * PAGE));
+    assert_true(slot->clean == clean && slot->beyond == UINT64_C(1) << 63);
+    fake_dispatch(&b, &space, 0, 6);
+    fake_log_clear();
+    interrupt(1);
+    assert_int_equal(fake_logged, 1);
+    assert_int_equal(fake_count(1, FAKE_CR3), 1);
+    assert_true(slot->clean == clean + 65 && slot->beyond == 0);
+}
+
+/* ---- what a space has to remember ---- */
+
+static int start_without_tags(void **state)
+{
+    (void)state;
+    fake_start(4, 0);
+    ktlb_space_init(&space);
+    for (unsigned cpu = 0; cpu < 3; cpu++)
+        fake_switch(cpu, &space);
+    return 0;
+}
+
+/* What it has no ring for, it might have. */
+static bool remembers(struct ktlb_op op)
+{
+    bool any = true;
+#if KTLB_SPACE_RING
+    struct ktlb_op found;
+#endif
+
+    ktlb_flush(&space, op);
+#if KTLB_SPACE_RING
+    any = ktlb_space_recall(&space, ktlb_load_relaxed(&space.generation), &found);
+    if (any)
+        assert_memory_equal(&found, &op, sizeof(op));
+    else
+        for (unsigned i = 0; i < KTLB_SPACE_RING; i++)
+            assert_int_equal(ktlb_load_relaxed(&space.recent[i].generation), 0); /* untouched */
+#endif
+    return any;
+}
+
+/* Each target is told what to drop, so nobody asks the space: unless he was spared, or has the space under a tag. */
+static void nothing_is_remembered_for_nobody(void **state)
+{
+    (void)state;
+    fake_wait_hook = fake_take_interrupts;
+    assert_int_equal(remembers(pages(PAGE, 1, 12, 0)), !KTLB_SPACE_RING);
+    fake_cpu = 2;
+    ktlb_lazy_enter();
+    fake_cpu = 0;
+    assert_int_equal(remembers(pages(PAGE, 2, 12, KTLB_TABLES)), !KTLB_SPACE_RING); /* he is told, lazy or not */
+    assert_true(remembers(pages(PAGE, 3, 12, 0)));
+    fake_log_clear();
+    fake_cpu = 2;
+    ktlb_lazy_leave();
+    fake_cpu = 0;
+    assert_int_equal(fake_count(2, KTLB_SPACE_RING ? FAKE_INVLPG : FAKE_CR3), KTLB_SPACE_RING ? 3 : 1);
+    assert_int_equal(fake_count(2, KTLB_SPACE_RING ? FAKE_CR3 : FAKE_INVLPG), 0);
+}
+
+static void with_tags_all_is_remembered(void **state)
+{
+    (void)state;
+    fake_wait_hook = fake_take_interrupts;
+    assert_true(remembers(pages(PAGE, 1, 12, 0)));
+    for (unsigned cpu = 1; cpu < 4; cpu++)
+        fake_switch(cpu, &ktlb_kernel);
+    assert_true(remembers(pages(PAGE, 2, 12, 0))); /* with nobody to be told, too */
+    fake_log_clear();
+    assert_int_equal(fake_switch(1, &space).flush, !KTLB_SPACE_RING);
+    assert_int_equal(fake_count(1, FAKE_INVLPG), KTLB_SPACE_RING ? 2 : 0);
 }
 
 int main(void)
@@ -374,12 +690,21 @@ int main(void)
         cmocka_unit_test_setup(a_room_holds_what_was_asked, start),
         cmocka_unit_test_setup(a_room_holds_flags, start),
         cmocka_unit_test_setup(a_room_holds_large_numbers, start),
-        cmocka_unit_test_setup(a_room_then_lines_then_the_space, start),
+        cmocka_unit_test_setup(both_rooms_then_lines_then_the_space, start),
         cmocka_unit_test_setup(the_same_for_the_kernel, start),
         cmocka_unit_test_setup(a_line_for_those_without_room, start),
-        cmocka_unit_test_setup(the_room_is_free_before_its_request_is_done, start),
-        cmocka_unit_test_setup(a_room_that_was_forgotten_is_free, start),
+        cmocka_unit_test_setup(several_ops_need_both_rooms, start),
+        cmocka_unit_test_setup(rooms_are_free_before_their_request_is_done, start),
+        cmocka_unit_test_setup(the_rooms_of_several_ops_are_free_as_early, start),
+        cmocka_unit_test_setup(what_was_rung_is_forgotten_and_no_more, start),
         cmocka_unit_test_setup(a_room_is_kept_for_who_has_still_to_ring, start),
+        cmocka_unit_test_setup(nobody_interrupts_who_dispatches, start),
+        cmocka_unit_test_setup(a_dispatch_answers_what_was_asked_before_it, start),
+        cmocka_unit_test_setup(nobody_to_meet, start),
+        cmocka_unit_test_setup(one_that_is_ahead, start),
+        cmocka_unit_test_setup(one_that_is_far_ahead, start),
+        cmocka_unit_test_setup(nothing_is_remembered_for_nobody, start_without_tags),
+        cmocka_unit_test_setup(with_tags_all_is_remembered, start),
     };
 
     FAKE_RUN_WITH("doorbell", tests);
