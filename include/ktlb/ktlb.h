@@ -52,7 +52,7 @@ struct ktlb_space {
     struct ktlb_cpuset_shared active;
     struct ktlb_cpuset_shared lazy;
 #if KTLB_SPACE_RING
-    /* The last dispatches, each at its generation modulo the ring. */
+    /* The last dispatches, each at its generation modulo the ring, but those that nobody can have missed. */
     KTLB_ALIGNED(KTLB_CACHE_LINE) struct ktlb_recent recent[KTLB_SPACE_RING];
 #endif
 };

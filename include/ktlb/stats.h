@@ -20,7 +20,7 @@
     X(lazy_skipped, "lazy CPUs left alone")                                                        \
     X(lazy_told, "lazy CPUs told all the same: page-table pages died")                             \
     X(interrupts, "interrupts sent")                                                               \
-    X(interrupts_saved, "requests posted to a CPU that had an interrupt under way already")        \
+    X(interrupts_saved, "requests posted to a CPU that had an interrupt under way, or was about to look") \
     X(interrupts_again, "interrupts sent once more after a stall")                                 \
     X(asked_all, "batches that were for the whole space as the host asked")                        \
     X(widened_limit, "batches that became the whole space: too many strides")                      \

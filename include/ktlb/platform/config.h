@@ -65,9 +65,10 @@
 #define KTLB_SCOREBOARD_EARLY 0
 #endif
 
-/* How many requests the whole machine has under way at the doorbells, each to any number of targets, beside the short
- * one that each target's door has room for; and how many places a CPU looks at for a free one before it widens to the
- * space. guess: two per CPU of a machine of fifteen; a failed look is a cache line of somebody else's. */
+/* How many requests the whole machine has under way at the doorbells, each to any number of targets, beside the two
+ * short ones that each target's door has room for; and how many places a CPU looks at for a free one before it widens
+ * to the space. The first: as many as a word of 32 bits has left, five of which speak of no line. guess: the second, for a
+ * failed look is a cache line of somebody else's. */
 #ifndef KTLB_DOORBELL_LINES
 #define KTLB_DOORBELL_LINES 27
 #endif
@@ -91,8 +92,9 @@
 #endif
 
 /* How many recent dispatches a space remembers, so that a CPU that missed a few of them drops their ranges instead of
- * the space. 24 bytes each: sixteen are six lines. More than KTLB_FLUSH_MAX buys nothing, nor do more than the 64
- * that a CPU tells apart. A power of two; 0: none, and a CPU that is behind always drops the space. */
+ * the space; none of those that nobody can have missed. 24 bytes each: sixteen are six lines. More than KTLB_FLUSH_MAX
+ * buys nothing, nor do more than the 64 that a CPU tells apart. A power of two; 0: none, and a CPU that is behind
+ * always drops the space. */
 #ifndef KTLB_SPACE_RING
 #define KTLB_SPACE_RING 16
 #endif
