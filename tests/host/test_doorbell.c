@@ -54,7 +54,7 @@ static void a_flush_leaves_nothing_to_do(void **state)
     assert_true(fake_acked(&a, 1) && fake_acked(&b, 1) && fake_acked(&c, 1));
 }
 
-/* A door, for tests that bring about what takes too long, or two CPUs at once. What is in the rooms is the library's. */
+/* A door, for tests that bring about what takes too long, or two CPUs at once. What is in a room is the library's. */
 struct door {
     uint64_t bell;
     uint32_t answered, taken;
