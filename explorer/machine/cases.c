@@ -901,6 +901,25 @@ static void two_initiators_one_target(unsigned cpu)
     machine_idle();
 }
 
+/* One of the two asks for pages that lie apart. */
+static void two_initiators_one_of_several_ops(unsigned cpu)
+{
+    struct ktlb_batch *batch = &batches[cpu][0];
+
+    if (cpu == 0) {
+        ktlb_batch_init(batch, machine_space_tlb(one));
+        for (unsigned page = 0; page < 4; page += 2) {
+            ktlb_batch_defer(batch, &machine_map(one, USER(page), NULL, 0)->node);
+            ktlb_batch_add(batch, ktlb_op_range(USER(page), PAGE_SIZE, PAGE_BITS, 0));
+        }
+        ktlb_batch_dispatch(batch);
+        finish(batch);
+    } else if (cpu == 1) {
+        unmap(one, USER(1), 0);
+    }
+    machine_idle();
+}
+
 static void two_initiators_and_a_switch(unsigned cpu)
 {
     if (cpu < 2) {
@@ -1357,6 +1376,7 @@ const struct ex_case cases[] = {
      .body = unmap_one_just_there, .final = nobody_was_interrupted, .before_step = hardware_before_step,
      .idle = hardware_deliver},
     CASE("three-initiators", 3, third_in_one, two_initiators_one_target, "P2: two initiators, one target"),
+    CASE("three-apart", 3, third_in_one, two_initiators_one_of_several_ops, "P2: the same, one of them of pages that lie apart"),
     CASE("three-switch", 3, third_in_one, two_initiators_and_a_switch, "P4: two initiators, a target that switches"),
     CASE("three-stranger", 3, three_in_one_and_strays, an_initiator_and_a_stranger, "P6: interrupts from nobody, after leaving"),
     CASE("three-seen-away", 3, only_second_is_there, seen_away_twice, "P2: comes and leaves, seen away before and after"),

@@ -92,9 +92,19 @@ KTLB_INLINE uint32_t ktlb_rmw_exchange_acq_rel_u32(struct ktlb_u32 *word, uint32
     return __atomic_exchange_n(&word->value, value, __ATOMIC_ACQ_REL);
 }
 
+KTLB_INLINE uint32_t ktlb_rmw_or_relaxed_u32(struct ktlb_u32 *word, uint32_t value)
+{
+    return __atomic_fetch_or(&word->value, value, __ATOMIC_RELAXED);
+}
+
 KTLB_INLINE uint32_t ktlb_rmw_or_acquire_u32(struct ktlb_u32 *word, uint32_t value)
 {
     return __atomic_fetch_or(&word->value, value, __ATOMIC_ACQUIRE);
+}
+
+KTLB_INLINE uint32_t ktlb_rmw_and_relaxed_u32(struct ktlb_u32 *word, uint32_t value)
+{
+    return __atomic_fetch_and(&word->value, value, __ATOMIC_RELAXED);
 }
 
 KTLB_INLINE uint32_t ktlb_rmw_and_release_u32(struct ktlb_u32 *word, uint32_t value)
