@@ -66,9 +66,9 @@
 #endif
 
 /* How many requests the whole machine has under way at the doorbells, each to any number of targets, beside the two
- * short ones that each target's door has room for; and how many places a CPU looks at for a free one before it widens
- * to the space. The first: as many as a word of 32 bits has left, five of which speak of no line. guess: the second, for a
- * failed look is a cache line of somebody else's. */
+ * short ones that each target's door has room for; and how many places a CPU looks at for a free one before it
+ * widens to the space. The first: as many as a word of 32 bits has left, five of which speak of no line. guess: the
+ * second, for a failed look is a cache line of somebody else's. */
 #ifndef KTLB_DOORBELL_LINES
 #define KTLB_DOORBELL_LINES 27
 #endif
