@@ -147,21 +147,20 @@ static uint64_t strides_of(const uint64_t *words)
 KTLB_OUTLINE uint64_t take_line(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
     const struct ktlb_request *request = &batch->request;
-    bool whole = request->op[0].count == KTLB_ALL && !KTLB_BY_HARDWARE;
 
-    if (!whole && request_fits(request))
+    if ((request->op[0].count != KTLB_ALL || KTLB_BY_HARDWARE) && request_fits(request))
         batch->line = ktlb_line_claim(&lines->taken, sizeof(*lines), KTLB_DOORBELL_LINES,
                                       self->number * KTLB_DOORBELL_LINES / cpus, KTLB_DOORBELL_TRIES);
     if (batch->line != KTLB_LINE_NONE) {
         request_write(lines[batch->line].words, request);
         return UINT64_C(1) << batch->line;
     }
-    KTLB_COUNT(self, overflows, !whole);
     return request->space_id == KTLB_KERNEL_ID ? KERNEL_BIT : SPACE_BIT;
 }
 
-static uint64_t ring_for_line(struct door *door, uint64_t bit)
+static uint64_t ring_for_line(struct ktlb_cpu *self, const struct ktlb_batch *batch, struct door *door, uint64_t bit)
 {
+    KTLB_COUNT(self, overflows, bit >= SPACE_BIT && batch->request.op[0].count != KTLB_ALL);
     /* Release, pairs with the acquire in take_round: the line holds the request. Of those who ring in one round the first
      * sends the interrupt; the target, by taking what the last one wrote, acquires from all. No addition: at a target that
      * is away the bit may be set still, from before the line was given to another. */
@@ -215,7 +214,7 @@ KTLB_OUTLINE void post_long(struct ktlb_cpu *self, struct ktlb_batch *batch, str
         } else {
             if (!bit)
                 bit = take_line(self, batch);
-            before = ring_for_line(door, bit);
+            before = ring_for_line(self, batch, door, bit);
         }
         rung(batch, cpu, before, kick);
     }
@@ -242,7 +241,7 @@ void ktlb_doorbell_post(struct ktlb_cpu *self, struct ktlb_batch *batch, struct 
         } else {
             if (!bit)
                 bit = take_line(self, batch);
-            before = ring_for_line(door, bit);
+            before = ring_for_line(self, batch, door, bit);
         }
         rung(batch, cpu, before, kick);
     }
