@@ -380,7 +380,9 @@ bool ktlb_doorbell_posted(struct ktlb_cpu *self)
     /* Relaxed: who found the bit set has rung before, and is served; who rings after finds it clear. */
     uint64_t before = ktlb_rmw_add_relaxed(&doors[self->number].bell, 0 - AWAKE_BIT);
 
-    return KTLB_UNLIKELY((before & BITS) != AWAKE_BIT) && ktlb_doorbell_serve(self);
+    /* Away, this CPU must not look: nobody waits for it, and a line that was rung for may be another batch's by now. */
+    return KTLB_UNLIKELY((before & BITS) != AWAKE_BIT) && ktlb_load_relaxed_u32(&self->online) &&
+           ktlb_doorbell_serve(self);
 }
 
 void ktlb_doorbell_forget(struct ktlb_cpu *self)
