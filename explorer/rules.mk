@@ -116,10 +116,11 @@ $(EXPLORE): $(EXPLORE_REST) $(EXPLORE_LIBRARY)
 	$(EXPLORER_CC) -no-pie $^ -o $@
 
 # One mutant: WORK has copies of include and source, in which the file CHANGED is another; called by explorer/mutants/run,
-# which has had the sound program built. A header of an architecture is compiled into the library and into the machine.
+# which has had the sound program built. A header is compiled into all of the library, that of an architecture into the machine
+# as well.
 ifdef CHANGED
-MUTANT_SOURCES := $(if $(filter %.h,$(CHANGED)),$(shell grep -lF 'ktlb/arch/arch.h' source/*.c source/protocol/*.c),$(CHANGED))
-MUTANT_MACHINE := $(if $(filter %.h,$(CHANGED)),$(EXPLORER_OUT)/machine/$(ARCH).o)
+MUTANT_SOURCES := $(if $(filter %.h,$(CHANGED)),$(wildcard source/*.c source/protocol/*.c),$(CHANGED))
+MUTANT_MACHINE := $(if $(filter include/%,$(CHANGED)),$(EXPLORER_OUT)/machine/$(ARCH).o)
 MUTANT_OBJECTS := $(patsubst %.c,$(WORK)/%.o,$(MUTANT_SOURCES)) $(if $(MUTANT_MACHINE),$(WORK)/machine.o)
 MUTANT_REST := $(filter-out $(MUTANT_MACHINE) $(patsubst %.c,$(EXPLORE_DIR)/%.o,$(MUTANT_SOURCES)),$(EXPLORE_REST) $(EXPLORE_LIBRARY))
 

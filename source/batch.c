@@ -233,6 +233,8 @@ static struct ktlb_cpu *dispatch(struct ktlb_batch *batch)
     batch->initiator = self->number;
     if (KTLB_UNLIKELY(request->count == 0)) {
         batch->waiting = (struct ktlb_cpuset){{0}};
+        request->space_id = space->id;
+        request->generation = 0;
         KTLB_COUNT(self, dispatches_empty, 1);
         goto out;
     }
@@ -251,8 +253,8 @@ static struct ktlb_cpu *dispatch(struct ktlb_batch *batch)
     remember(request, spared); /* after posting: the targets need not wait for it, and who finds it missing drops the space */
     if (!KTLB_BY_HARDWARE || !batch->posted) /* a broadcast has reached this CPU as well */
         ktlb_cpu_execute(self, request, false); /* while the others do */
-    if (batch->posted)
-        KTLB_PROTOCOL_FUNCTION(posted)(self);
+    if (batch->posted && KTLB_UNLIKELY(KTLB_PROTOCOL_FUNCTION(posted)(self)))
+        ktlb_cpu_serve_posted(self);
 out:
     ktlb_cpu_leave(self, irq);
     return self;

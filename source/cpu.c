@@ -384,7 +384,7 @@ void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel)
 
 /* ---- serving ---- */
 
-static bool serve_posted(struct ktlb_cpu *self)
+bool ktlb_cpu_serve_posted(struct ktlb_cpu *self)
 {
     /* Away, this CPU must not look at what is posted: its initiators have stopped waiting. */
     if (!ktlb_load_relaxed_u32(&self->online) || !KTLB_PROTOCOL_FUNCTION(serve)(self))
@@ -418,7 +418,7 @@ KTLB_OUTLINE void serve_deferred(struct ktlb_cpu *self)
         section_begin(self);
         ktlb_store_relaxed_u32(&self->deferred, 0); /* first: an NMI that comes while we serve counts again */
         ktlb_fence_signal();
-        serve_posted(self);
+        ktlb_cpu_serve_posted(self);
     } while (section_leave(self));
 }
 
@@ -458,7 +458,7 @@ void ktlb_ipi(void)
         return;
     }
     section_begin(self);
-    any = serve_posted(self);
+    any = ktlb_cpu_serve_posted(self);
     section_end(self);
     KTLB_COUNT(self, ipis_idle, !any);
 }
@@ -467,7 +467,7 @@ bool ktlb_cpu_serve(void)
 {
     ktlb_irq irq;
     struct ktlb_cpu *self = ktlb_cpu_enter(&irq);
-    bool any = serve_posted(self);
+    bool any = ktlb_cpu_serve_posted(self);
 
     ktlb_cpu_leave(self, irq);
     return any;

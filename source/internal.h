@@ -146,7 +146,9 @@ KTLB_INLINE struct ktlb_cpu *ktlb_cpu_self(void)
  * whatever a section does to its CPU's state, an NMI finds it whole. Sections do not nest and wait for no one. */
 struct ktlb_cpu *ktlb_cpu_enter(ktlb_irq *irq);
 void ktlb_cpu_leave(struct ktlb_cpu *self, ktlb_irq irq);
-/* Execute what is posted to this CPU; whether there was anything / the same, if there may be. => Not in a section. */
+/* Execute what is posted to this CPU, if it is online; whether there was anything. => A section. */
+bool ktlb_cpu_serve_posted(struct ktlb_cpu *self);
+/* The same / if there may be anything. => Not in a section. */
 bool ktlb_cpu_serve(void);
 KTLB_INLINE bool ktlb_cpu_poll(const struct ktlb_cpu *self)
 {

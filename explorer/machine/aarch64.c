@@ -35,6 +35,7 @@ void hardware_arch_reset(void)
     hardware_breaks = true;
     ktlb_arch.fault_drops = true;
     ktlb_arch.any_size = hardware_any_size = getenv("BBML2") != NULL;
+    ktlb_arch.interrupt = getenv("INTERRUPT") != NULL;
 }
 
 /* An entry as this architecture would write it. */
@@ -146,18 +147,27 @@ void ktlb_aarch64_tlbi_vmalle1is(void)
 
 /* ---- barriers ---- */
 
+/* What a barrier of this reach is to wait for, and has not yet. */
+static struct pending *waited_for(unsigned cpu, bool shared)
+{
+    for (unsigned i = 0; i < registers[cpu].count; i++)
+        if (!registers[cpu].pending[i].done && registers[cpu].pending[i].shared <= shared)
+            return &registers[cpu].pending[i];
+    return NULL;
+}
+
+/* One instruction, and yet an NMI may come on its way, whose ISB moves what is pending. */
 static void wait(bool shared)
 {
     unsigned cpu = hardware_cpu();
+    struct pending *pending;
 
-    for (unsigned i = 0; i < registers[cpu].count; i++) {
-        struct pending *pending = &registers[cpu].pending[i];
+    while ((pending = waited_for(cpu, shared)) != NULL) { /* each turn ends one */
+        struct hardware_drop drop = pending->drop;
 
-        if (pending->done || pending->shared > shared)
-            continue;
-        if (pending->shared)
-            hardware_drop_everywhere(&pending->drop, EVERYONE & ~(UINT64_C(1) << cpu));
         pending->done = true;
+        if (pending->shared)
+            hardware_drop_everywhere(&drop, EVERYONE & ~(UINT64_C(1) << cpu));
     }
     registers[cpu].ordered = ex_view_current();
     if (shared)

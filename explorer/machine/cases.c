@@ -113,6 +113,19 @@ static void unmap_kernel(unsigned cpu)
     unmap(machine_kernel(), KERNEL(0), KTLB_GLOBAL);
 }
 
+/* All in one call, and the page is the host's to keep. */
+static void unmap_and_flush(unsigned cpu)
+{
+    struct machine_frame *frame = machine_map(one, USER(0), NULL, 0);
+    bool user = hardware_kernel_begin();
+
+    (void)cpu;
+    ktlb_flush(machine_space_tlb(one), ktlb_op_range(USER(0), PAGE_SIZE, PAGE_BITS, 0));
+    hardware_kernel_end(user);
+    frame->node.next = NULL;
+    machine_frame_free(&frame->node);
+}
+
 static void free_table(unsigned cpu)
 {
     (void)cpu;
@@ -254,6 +267,7 @@ static void goes_away_and_comes_back(void)
     }
 TWO(unmap_one, just_there)
 TWO(unmap_one, looks_around)
+TWO(unmap_and_flush, looks_around)
 TWO(unmap_one, switches_in)
 TWO(unmap_one, goes_and_returns)
 TWO(unmap_one, reloads)
@@ -357,6 +371,50 @@ static void many_in_flight_mixed(unsigned cpu)
         finish(&batches[cpu][i]);
 }
 TWO(many_in_flight_mixed, just_there)
+
+/* Two ops, which touch no page in common and so stay two. */
+static void start_several(struct ktlb_batch *batch)
+{
+    ktlb_batch_init(batch, machine_space_tlb(one));
+    for (unsigned page = 0; page < 4; page += 3) {
+        ktlb_batch_defer(batch, &machine_map(one, USER(page), NULL, 0)->node);
+        ktlb_batch_add(batch, ktlb_op_range(USER(page), PAGE_SIZE, PAGE_BITS, 0));
+    }
+    ktlb_batch_dispatch(batch);
+}
+
+/* The largest first: what follows finds all of the target's place taken, and the last even what there is beside it. */
+static void several_in_flight(unsigned cpu)
+{
+    start_several(&batches[cpu][0]);
+    start(&batches[cpu][1], one, USER(1), 0);
+    start(&batches[cpu][2], one, USER(2), 0);
+    for (unsigned i = 0; i < 3; i++)
+        finish(&batches[cpu][i]);
+}
+TWO(several_in_flight, just_there)
+
+static void several_in_flight_kernel(unsigned cpu)
+{
+    start_several(&batches[cpu][0]);
+    start(&batches[cpu][1], one, USER(1), 0);
+    start(&batches[cpu][2], machine_kernel(), KERNEL(0), KTLB_GLOBAL);
+    for (unsigned i = 0; i < 3; i++)
+        finish(&batches[cpu][i]);
+}
+TWO(several_in_flight_kernel, just_there)
+
+/* The largest between two others, and one after it that takes what the first has given back. */
+static void several_in_between(unsigned cpu)
+{
+    start(&batches[cpu][0], one, USER(1), 0);
+    start_several(&batches[cpu][1]);
+    finish(&batches[cpu][0]);
+    start(&batches[cpu][2], one, USER(2), 0);
+    finish(&batches[cpu][2]);
+    finish(&batches[cpu][1]);
+}
+TWO(several_in_between, just_there)
 
 static void asks_without_waiting(unsigned cpu)
 {
@@ -763,6 +821,41 @@ static void each_unmaps_masked(unsigned cpu)
     machine_idle();
 }
 
+/* Who dispatches looks at what was asked of it meanwhile, and need not come back for it: here it does something else, and
+ * does not sync before the other has. */
+static void asks_and_turns_away(unsigned cpu)
+{
+    if (cpu == 0) {
+        unmap(one, USER(0), 0);
+        ktlb_store_release_u32(&handed_over, 1);
+    } else {
+        start(&batches[1][0], one, USER(1), 0);
+        while (!ktlb_load_acquire_u32(&handed_over))
+            machine_relax();
+        finish(&batches[1][0]);
+    }
+    machine_idle();
+}
+
+/* The same with interrupts masked all along: by NMI. */
+static void asks_and_turns_away_masked(unsigned cpu)
+{
+    ktlb_irq irq = ktlb_port_irq_save();
+
+    asks_and_turns_away(cpu);
+    ktlb_port_irq_restore(irq);
+}
+
+/* Two who ask each other at once, each twice, so that who is done with the first is in the midst of the second. */
+static void each_unmaps_two(unsigned cpu)
+{
+    start(&batches[cpu][0], one, USER(2 * cpu), 0);
+    start(&batches[cpu][1], one, USER(2 * cpu + 1), 0);
+    finish(&batches[cpu][1]);
+    finish(&batches[cpu][0]);
+    machine_idle();
+}
+
 /* P6: who cannot hold it is not interrupted; final looks at the count. */
 static void second_in_two(void)
 {
@@ -852,6 +945,11 @@ static void three_in_one(void)
         load_on(cpu, one);
 }
 
+static void only_kernel(void)
+{
+    fresh(3);
+}
+
 static void only_second_is_there(void)
 {
     fresh(3);
@@ -891,6 +989,123 @@ static void seen_away_twice(unsigned cpu)
         finish(&batches[1][0]);
         ktlb_store_relaxed_u32(&handed_over, 2);
     }
+}
+
+/* A request of two ops on the kernel's half; the second page is nowhere. */
+static void ask_the_kernel_twofold(struct ktlb_batch *batch)
+{
+    ktlb_batch_init(batch, &ktlb_kernel);
+    for (unsigned page = 0; page < 4; page += 3)
+        ktlb_batch_add(batch, ktlb_op_range(KERNEL(page), PAGE_SIZE, PAGE_BITS, KTLB_GLOBAL));
+    ktlb_batch_dispatch(batch);
+}
+
+/* The third leaves and is back while two ask it, one request of each size each. */
+static void asked_while_away(unsigned cpu)
+{
+    if (cpu == 2) {
+        machine_offline();
+        machine_online(true);
+        machine_idle();
+        return;
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        if (i == cpu)
+            ask_the_kernel_twofold(&batches[cpu][i]);
+        else
+            ask_the_kernel(&batches[cpu][i]);
+        finish(&batches[cpu][i]);
+    }
+    machine_idle();
+}
+
+/* The two are away themselves, so that all there is to see is at the third's door: one request that was rung for when it
+ * is back, one that is still to be, and a large one behind them. */
+static void only_third_is_there(void)
+{
+    fresh(3);
+    for (unsigned cpu = 0; cpu < 2; cpu++) {
+        hardware_setup_cpu = cpu;
+        machine_offline();
+    }
+    hardware_setup_cpu = 0;
+}
+
+static void asked_on_its_return(unsigned cpu)
+{
+    if (cpu == 2) {
+        machine_offline();
+        machine_online(true);
+        machine_idle();
+        return;
+    }
+    ask_the_kernel(&batches[cpu][0]);
+    if (cpu == 0) {
+        ask_the_kernel_twofold(&batches[0][1]);
+        finish(&batches[0][1]);
+    }
+    finish(&batches[cpu][0]);
+}
+
+/* Dispatched on the one and waited for, interrupts masked, on the other, which is its target. */
+static void waits_for_the_other_masked(unsigned cpu)
+{
+    ktlb_irq irq;
+
+    if (cpu == 0) {
+        only_hands_over(cpu);
+        machine_idle();
+        return;
+    }
+    irq = ktlb_port_irq_save();
+    while (!ktlb_load_acquire_u32(&handed_over))
+        machine_relax();
+    finish(&batches[0][0]);
+    ktlb_port_irq_restore(irq);
+    machine_idle();
+}
+
+/* Two ask a third, one request after the other, of two ops and of one. */
+static void several_against_one(unsigned cpu)
+{
+    if (cpu == 0) {
+        start_several(&batches[0][0]);
+        finish(&batches[0][0]);
+    } else if (cpu == 1) {
+        unmap(one, USER(1), 0);
+        unmap(one, USER(2), 0);
+    }
+    machine_idle();
+}
+
+/* Who is away asks as well: what was posted to it is none of its business, for nobody waits for it. */
+static void asks_while_away(unsigned cpu)
+{
+    if (cpu == 2) {
+        machine_offline();
+        ask_the_kernel(&batches[2][0]);
+        finish(&batches[2][0]);
+        return;
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        ask_the_kernel_twofold(&batches[cpu][i]);
+        finish(&batches[cpu][i]);
+    }
+    machine_idle();
+}
+
+/* Three ask a fourth at once: more than it has places for. */
+static void fourth_in_one(void)
+{
+    fresh(4);
+    load_on(3, one);
+}
+
+static void three_initiators_one_target(unsigned cpu)
+{
+    if (cpu < 3)
+        unmap(one, USER(cpu), 0);
+    machine_idle();
 }
 
 /* strat9's race: two initiators, one target. */
@@ -1301,6 +1516,7 @@ const struct ex_case cases[] = {
     GUEST_CASE("guest-posts", 3, guest_outside, guest_two_posts, "P1: two threads post to it"),
     CASE("unmap", 2, both_in_one, unmap_one_just_there, "P1 P3: a page is unmapped and freed; the other CPU is in the space"),
     CASE("looks", 2, both_in_one, unmap_one_looks_around, "P1: the same, and the other CPU uses its pages"),
+    CASE("flush", 2, both_in_one, unmap_and_flush_looks_around, "P1: the same in one call, without a batch to be seen"),
     CASE("switch-in", 2, second_in_neither, unmap_one_switches_in, "P4: the other CPU enters the space meanwhile"),
     CASE("switch-back", 2, second_in_one, unmap_one_goes_and_returns, "P4: leaves it and returns, its tag kept"),
     CASE("reload", 2, second_in_one, unmap_one_reloads, "P4: loads the same space again"),
@@ -1329,9 +1545,13 @@ const struct ex_case cases[] = {
     CASE("in-flight-switch", 2, second_in_one, two_in_flight_switches_to_two, "P2: two batches, and the target leaves the space"),
     CASE("in-flight-full-switch", 2, second_in_one, many_in_flight_switches_to_two, "P2: more than there are slots"),
     CASE("in-flight-kernel", 2, both_in_one, many_in_flight_mixed_just_there, "P2: the last for the kernel's half"),
+    CASE("in-flight-several", 2, both_in_one, several_in_flight_just_there, "P2: the first of several ops"),
+    CASE("in-flight-several-kernel", 2, both_in_one, several_in_flight_kernel_just_there, "P2: and the last for the kernel's half"),
+    CASE("in-flight-between", 2, both_in_one, several_in_between_just_there, "P2: one of several ops among others"),
     CASE("done", 2, both_in_one, asks_without_waiting_just_there, "P2: asking instead of waiting"),
     CASE("hand-over", 2, both_in_one, hands_over_waits_for_the_other, "P2: dispatched on one CPU, synced on another"),
     CASE("hand-over-busy", 2, both_in_one, only_hands_over_waits_among_its_own, "P2: the same, where others are in flight"),
+    CASE("hand-over-masked", 2, both_in_one, waits_for_the_other_masked, "P5: synced on its target, interrupts masked"),
     CASE("disjoint", 2, both_in_one, disjoint_just_there, "P1: more pages than a batch keeps apart"),
     CASE("replace", 2, both_in_one, replace_one_just_there, "P1: a page is given another frame"),
     CASE("replace-retry", 2, both_in_one, replace_one_tries_again, "P1: and used meanwhile, and after it"),
@@ -1361,6 +1581,8 @@ const struct ex_case cases[] = {
     CASE("from-elsewhere", 2, second_in_two_was_in_one, unmap_in_two_goes_and_returns, "P1: the initiator is in neither"),
     CASE("crossing", 2, both_in_one, each_unmaps, "P5: two initiators, each the other's target"),
     CASE("crossing-masked", 2, both_in_one, each_unmaps_masked, "P5: the same with interrupts masked"),
+    CASE("crossing-turned-away", 2, both_in_one, asks_and_turns_away, "P5: and one does something else before it syncs"),
+    CASE("crossing-in-flight", 2, both_in_one, each_unmaps_two, "P5: two initiators with two batches each"),
     CASE("stray", 2, both_in_one_and_strays, unmap_one_looks_around, "P2: interrupts from nobody"),
     CASE("re-entry", 2, both_in_one_and_a_handler, unmap_one_just_there, "P2: a handler unmaps on top of an unmap"),
     CASE("re-entry-target", 2, both_in_one_and_a_handler_there, unmap_one_looks_around, "P2 P5: and on the target"),
@@ -1372,11 +1594,17 @@ const struct ex_case cases[] = {
     CASE("nmi-in-flight", 2, both_in_one_by_nmi, many_in_flight_just_there, "P2: of serving"),
     CASE("nmi-in-flight-switch", 2, second_in_one_by_nmi, many_in_flight_switches_to_two, "P2: of serving what came meanwhile"),
     CASE("nmi-crossing", 2, both_in_one_by_nmi, each_unmaps, "P5: of a dispatch"),
+    CASE("nmi-crossing-masked", 2, both_in_one_by_nmi, asks_and_turns_away_masked, "P5: and never polls after it"),
     {.name = "undisturbed", .about = "P6: the other CPU is in another space", .cpus = 2, .setup = second_in_two,
      .body = unmap_one_just_there, .final = nobody_was_interrupted, .before_step = hardware_before_step,
      .idle = hardware_deliver},
     CASE("three-initiators", 3, third_in_one, two_initiators_one_target, "P2: two initiators, one target"),
     CASE("three-apart", 3, third_in_one, two_initiators_one_of_several_ops, "P2: the same, one of them of pages that lie apart"),
+    CASE("three-several", 3, third_in_one, several_against_one, "P2: and one of them asks for several ops"),
+    CASE("three-asked-while-away", 3, only_kernel, asked_while_away, "P2 P4: and it leaves and comes back"),
+    CASE("three-asked-on-return", 3, only_third_is_there, asked_on_its_return, "P2 P4: and it is back while one still posts"),
+    CASE("three-asks-while-away", 3, only_kernel, asks_while_away, "P2: and it asks as well, when it has left"),
+    CASE("four-initiators", 4, fourth_in_one, three_initiators_one_target, "P2: three initiators, one target"),
     CASE("three-switch", 3, third_in_one, two_initiators_and_a_switch, "P4: two initiators, a target that switches"),
     CASE("three-stranger", 3, three_in_one_and_strays, an_initiator_and_a_stranger, "P6: interrupts from nobody, after leaving"),
     CASE("three-seen-away", 3, only_second_is_there, seen_away_twice, "P2: comes and leaves, seen away before and after"),

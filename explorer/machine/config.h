@@ -15,7 +15,7 @@
 #define KTLB_MAILBOX_SLOTS 2
 #endif
 #ifndef KTLB_DOORBELL_LINES
-#define KTLB_DOORBELL_LINES 2
+#define KTLB_DOORBELL_LINES 1
 #endif
 #ifndef KTLB_SCOREBOARD_EARLY /* 1: another build, in which user code is not thought to run inside the kernel's */
 #define KTLB_SCOREBOARD_EARLY 0

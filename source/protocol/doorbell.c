@@ -379,7 +379,7 @@ bool ktlb_doorbell_posted(struct ktlb_cpu *self)
     /* Relaxed: who found the bit set has rung before, and is served; who rings after finds it clear. */
     uint64_t before = ktlb_rmw_add_relaxed(&doors[self->number].bell, 0 - AWAKE_BIT);
 
-    return KTLB_UNLIKELY((before & BITS) != AWAKE_BIT) && ktlb_doorbell_serve(self);
+    return (before & BITS) != AWAKE_BIT;
 }
 
 void ktlb_doorbell_forget(struct ktlb_cpu *self)

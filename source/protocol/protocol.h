@@ -35,8 +35,8 @@ struct ktlb_protocol {
      *    this call. The request stays constant, and readable until each target has acknowledged or left. */
     void (*post)(struct ktlb_cpu *self, struct ktlb_batch *batch, struct ktlb_cpuset *kick);
 
-    /* The end of a dispatch that posted: execute and acknowledge what was posted to this CPU meanwhile without an interrupt
-     * being sent; true if there was anything. => Interrupts masked, once after each post(). */
+    /* The end of a dispatch that posted: whether anything was posted to this CPU meanwhile, for which no interrupt was sent,
+     * so that it has to be served now. => Interrupts masked, once after each post(). */
     bool (*posted)(struct ktlb_cpu *self);
 
     /* Whether @target has executed @batch's request; if so, what it did happens before what follows here. */
