@@ -32,8 +32,8 @@ KTLB_STATIC_ASSERT(KTLB_DOORBELL_LINES <= LINES_MAX, "a bell has 32 bits, five o
 
 /* A request in words of 8 bytes: in a room, in both, or in a line. */
 enum {
-    HEAD,       /* the space's number, flags (4 bits) and count (8 bits). The flags of all ops together are those of each:
-                 * that asks for no less */
+    HEAD,       /* the space's number (52 bits: spaces made at a million a second take 142 years), flags (4 bits) and count
+                 * (8 bits). The flags of all ops together are those of each: that asks for no less */
     GENERATION, /* by the protocol hardware, which has none: where the space is, under whose tag it invalidates */
     OP,         /* the first of them: an address, and below its page count and one more (6 bits; 0: all), shift (6 bits) */
     ROOM        /* one op and what is before it */
