@@ -245,12 +245,14 @@ static struct ktlb_cpu *dispatch(struct ktlb_batch *batch)
     request->generation = ktlb_rmw_add_release(&space->generation, 1) + 1;
     request->space_id = space->id;
     KTLB_ASSERT(request->space_id, "a batch is on an initialised space");
-    ktlb_fence_seq_cst(); /* [F1], pairs with [F2] in switch_begin and lazy_leave, [F3] in online; and publishes the request */
+    /* [F1], pairs with [F2] in switch_begin and lazy_leave, and [F3] in online; and publishes the request. */
+    ktlb_fence_seq_cst();
     spared = find_targets(self, batch, space);
     KTLB_COUNT(self, dispatches, 1);
     KTLB_EVENT(self, DISPATCH, request->space_id, request->generation, ktlb_request_strides(request));
     post_to_targets(self, batch);
-    remember(request, spared); /* after posting: the targets need not wait for it, and who finds it missing drops the space */
+    /* After posting: the targets need not wait for it, and who finds it missing drops the space. */
+    remember(request, spared);
     if (!KTLB_BY_HARDWARE || !batch->posted) /* a broadcast has reached this CPU as well */
         ktlb_cpu_execute(self, request, false); /* while the others do */
     if (batch->posted && KTLB_UNLIKELY(KTLB_PROTOCOL_FUNCTION(posted)(self)))

@@ -55,7 +55,8 @@ KTLB_INLINE void ktlb_x86_fence_xapic(void)
 }
 
 /* Before a WRMSR to an x2APIC's command register. That WRMSR is not serialising and may pass earlier stores: the
- * interrupt would overtake the request (SDM volume 3, "x2APIC register access semantics"). MFENCE drains them, LFENCE holds the WRMSR back. */
+ * interrupt would overtake the request (SDM volume 3, "x2APIC register access semantics"). MFENCE drains them, LFENCE
+ * holds the WRMSR back. */
 KTLB_INLINE void ktlb_x86_fence_x2apic(void)
 {
     ktlb_x86_mfence();

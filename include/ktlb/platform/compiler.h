@@ -29,7 +29,8 @@
 KTLB_INLINE unsigned ktlb_lowest_bit(unsigned long long word)
 {
 #if defined(__riscv) && !defined(__riscv_zbb)
-    /* Without the instruction the builtin is a call into a library we do not have. The bit alone, and each of its index's. */
+    /* Without the instruction the builtin is a call into a library we do not have. The bit alone, and each of its
+     * index's. */
     word &= 0 - word;
     return (unsigned)((word & 0xaaaaaaaaaaaaaaaa) != 0) | (unsigned)((word & 0xcccccccccccccccc) != 0) << 1 |
            (unsigned)((word & 0xf0f0f0f0f0f0f0f0) != 0) << 2 | (unsigned)((word & 0xff00ff00ff00ff00) != 0) << 3 |
