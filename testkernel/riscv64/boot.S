@@ -1,6 +1,6 @@
 /*
- * boot.S - the little that cannot be C: from the firmware's untranslated entry, on either kind of hart, to C on a
- * stack with translation on; the trap entry; and the two accesses that may fault.
+ * boot.S - the little that cannot be C: from the firmware's untranslated entry, on any hart, to C on a stack with
+ * translation on; the trap entry; and the two accesses that may fault.
  *
  * The kernel's root is made here for good: 64 GiB of direct map in global pages of 1 GiB, and one slot for what
  * scenarios map. Nothing maps the code where it is loaded: the first fetch after translation is on faults, and the trap
@@ -13,9 +13,17 @@
 
     .option norelax
     .section .boot, "ax"
-    .globl entry, riscv64_hart_entry
-    /* The boot hart: a0 its id, a1 the device tree, physical. */
-entry:
+    .globl riscv64_entry
+    /*
+     * Every hart: a0 its id, a1, the first time, the device tree, physical. The others find their stack where
+     * arch_cpu_start() left it, and not in a1, nor by an entry of their own: OpenSBI 1.1 marks a hart as starting
+     * before it has written where and with what, and a hart that is awake just then comes as the boot hart did.
+     */
+riscv64_entry:
+    fence
+    lla t0, riscv64_starting
+    ld s0, (t0)
+    bnez s0, translate
     lla t0, riscv64_kernel_root
     lla t1, region_table
     srli t1, t1, 2
@@ -23,12 +31,6 @@ entry:
     li t2, KERNEL_REGION_SLOT * 8
     add t2, t0, t2
     sd t1, (t2)
-    li s0, 0
-    j translate
-
-    /* Any other hart, from SBI's HSM: a0 its id, a1 the end of its stack, virtual; see arch_cpu_start(). */
-riscv64_hart_entry:
-    li s0, 1
 
 translate:
     lla t0, riscv64_kernel_root
@@ -47,8 +49,8 @@ translate:
     bnez s0, 2f
     lla sp, boot_stack_end
     call riscv64_main
-2:  ld a0, -8(a1)
-    addi sp, a1, -16
+2:  ld a0, -8(s0)
+    addi sp, s0, -16
     li s0, 0
     call riscv64_cpu_main
 

@@ -9,7 +9,8 @@ struct riscv64 riscv64 = {.want_asids = -1, .want_svinval = -1};
 
 static struct devicetree tree;
 static uint64_t boot_hart;
-extern const char kernel_end[], riscv64_hart_entry[];
+extern const char kernel_end[], riscv64_entry[];
+void *riscv64_starting; /* the end of the stack of the hart that is being started; read in boot.S */
 void riscv64_main(uint64_t hart, uint64_t blob);
 _Noreturn void riscv64_cpu_main(struct cpu *cpu);
 
@@ -118,7 +119,9 @@ void arch_cpu_start(unsigned number, void *stack_end, bool again)
     int64_t error;
 
     ((struct cpu **)stack_end)[-1] = &cpus[number];
-    error = sbi_start(number, direct_address(riscv64_hart_entry), (uintptr_t)stack_end);
+    riscv64_starting = stack_end;
+    ktlb_fence_seq_cst(); /* pairs with the fence at riscv64_entry, through the firmware's word that says to start */
+    error = sbi_start(number, direct_address(riscv64_entry));
     if (error && !again) /* asked again, the firmware minds that the hart is on its way, or there */
         kernel_panic("SBI does not start hart %lu: error %ld", cpus[number].hardware, error);
 }

@@ -42,7 +42,7 @@ extern struct riscv64 riscv64;
 /* sbi.c: the firmware */
 void sbi_describe(void); /* say what machine this is */
 void sbi_harts(unsigned count); /* cpus[].hardware is set of so many */
-int64_t sbi_start(unsigned cpu, uint64_t entry, uint64_t argument); /* 0: it is on its way */
+int64_t sbi_start(unsigned cpu, uint64_t entry); /* 0: it is on its way */
 void sbi_interrupt(const struct ktlb_cpuset *targets);
 _Noreturn void sbi_shutdown(void);
 

@@ -24,9 +24,9 @@ void sbi_harts(unsigned count)
     ktlb_arch.hart_of = hart_of;
 }
 
-int64_t sbi_start(unsigned cpu, uint64_t entry, uint64_t argument)
+int64_t sbi_start(unsigned cpu, uint64_t entry)
 {
-    return ktlb_riscv64_ecall(SBI_HSM, 0, hart_of[cpu], entry, argument, 0, 0);
+    return ktlb_riscv64_ecall(SBI_HSM, 0, hart_of[cpu], entry, 0, 0, 0);
 }
 
 void sbi_shutdown(void)
