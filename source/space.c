@@ -82,10 +82,12 @@ void ktlb_space_leave(struct ktlb_cpuset_shared *set, unsigned cpu)
 void ktlb_space_remember(struct ktlb_space *space, uint64_t generation, struct ktlb_op op)
 {
     struct ktlb_recent *entry = &space->recent[generation % KTLB_SPACE_RING];
-    uint64_t held = ktlb_load_relaxed(&entry->generation);
+    uint64_t held = generation > KTLB_SPACE_RING ? generation - KTLB_SPACE_RING : 0;
 
-    /* Acquire [E1], pairs with [E3] of the previous writer: its words come before ours, and do not reappear over them. */
-    if (held >= generation || !ktlb_rmw_cas_acquire(&entry->generation, &held, CLAIMED))
+    /* What is there most often is not loaded first: that would fetch the line twice, to be read and to be written.
+     * Acquire [E1], pairs with [E3] of the previous writer: its words come before ours, and do not reappear over them. */
+    if (!ktlb_rmw_cas_acquire(&entry->generation, &held, CLAIMED) &&
+        (held >= generation || !ktlb_rmw_cas_acquire(&entry->generation, &held, CLAIMED)))
         return;
     /* Release [E2], pairs with the acquire in recall: who reads one of these words sees the entry claimed, or newer. */
     ktlb_store_release(&entry->va, op.va);
