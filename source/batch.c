@@ -254,7 +254,7 @@ static struct ktlb_cpu *dispatch(struct ktlb_batch *batch)
     /* After posting: the targets need not wait for it, and who finds it missing drops the space. */
     remember(request, spared);
     if (!KTLB_BY_HARDWARE || !batch->posted) /* a broadcast has reached this CPU as well */
-        ktlb_cpu_execute(self, request, false); /* while the others do */
+        ktlb_cpu_execute(self, request); /* while the others do */
     if (batch->posted && KTLB_UNLIKELY(KTLB_PROTOCOL_FUNCTION(posted)(self)))
         ktlb_cpu_serve_posted(self);
 out:

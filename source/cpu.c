@@ -135,19 +135,23 @@ static bool slot_has(const struct ktlb_slot *slot, uint64_t generation)
     return ahead < 64 && slot->beyond >> ahead & 1;
 }
 
+static void slot_set(struct ktlb_slot *slot, uint64_t clean, uint64_t beyond)
+{
+    while (beyond & 1) {
+        beyond >>= 1;
+        clean++;
+    }
+    slot->clean = clean;
+    slot->beyond = beyond;
+}
+
 /* @generation is executed here. Too far beyond what is clean, it is left unsaid: that costs a flush later. */
 static void slot_note(struct ktlb_slot *slot, uint64_t generation)
 {
-    uint64_t ahead = generation - slot->clean - 1, beyond = slot->beyond;
+    uint64_t ahead = generation - slot->clean - 1;
 
-    if (ahead > 63) /* which it also is when it is behind */
-        return;
-    beyond |= UINT64_C(1) << ahead;
-    while (beyond & 1) {
-        beyond >>= 1;
-        slot->clean++;
-    }
-    slot->beyond = beyond;
+    if (ahead < 64) /* which it is not when it is behind, either */
+        slot_set(slot, slot->clean, slot->beyond | UINT64_C(1) << ahead);
 }
 
 void ktlb_cpu_note(struct ktlb_cpu *self, uint64_t generation)
@@ -155,11 +159,12 @@ void ktlb_cpu_note(struct ktlb_cpu *self, uint64_t generation)
     slot_note(self->slot, generation);
 }
 
-/* Everything up to @generation is executed here. */
-static void slot_reset(struct ktlb_slot *slot, uint64_t generation)
+/* Everything up to @generation is executed here, which is more than was clean. */
+static void slot_raise(struct ktlb_slot *slot, uint64_t generation)
 {
-    slot->clean = generation;
-    slot->beyond = 0;
+    uint64_t by = generation - slot->clean;
+
+    slot_set(slot, generation, by < 64 ? slot->beyond >> by : 0);
 }
 
 static unsigned slots_in_use(void)
@@ -295,7 +300,7 @@ static void catch_up(struct ktlb_cpu *self, bool exactly)
         flush_space(self);
         KTLB_COUNT(self, caught_up, exactly);
     }
-    slot_reset(slot, generation);
+    slot_raise(slot, generation);
 }
 
 /* ---- executing requests ---- */
@@ -332,31 +337,28 @@ bool ktlb_cpu_execute_ahead(struct ktlb_cpu *self, uint64_t space_id, uint64_t g
     return true;
 }
 
-/* @slot is of the request's space, which is loaded and stays. */
-static void execute_loaded(struct ktlb_cpu *self, struct ktlb_slot *slot, const struct ktlb_request *request, bool alone)
+/* @slot is of the request's space, which is loaded and stays. A flush does for all dispatches before the request's as well:
+ * its own found their generations raised, and by [F1] hands on what those release with them [G]. */
+static void execute_loaded(struct ktlb_cpu *self, struct ktlb_slot *slot, const struct ktlb_request *request)
 {
     if (slot_has(slot, request->generation)) {
         KTLB_COUNT(self, already_clean, 1);
-    } else if (request->generation - slot->clean > 64) {
-        catch_up(self, true); /* the ring does not reach that far: drops the space */
-    } else if (request->op[0].count != KTLB_ALL) {
+    } else if (request->op[0].count != KTLB_ALL && request->generation - slot->clean <= 64) {
         execute_ranges(self, request);
         slot_note(slot, request->generation);
-    } else if (alone) {
-        flush_space(self);
-        slot_note(slot, request->generation);
     } else {
-        catch_up(self, false); /* the same flush, which leaves nothing to do for what else is posted here */
+        flush_space(self);
+        slot_raise(slot, request->generation);
     }
 }
 
-void ktlb_cpu_execute_any(struct ktlb_cpu *self, const struct ktlb_request *request, bool alone)
+void ktlb_cpu_execute_any(struct ktlb_cpu *self, const struct ktlb_request *request)
 {
     struct ktlb_slot *slot = self->slot;
 
     KTLB_EVENT(self, EXECUTE, request->space_id, request->generation, ktlb_request_strides(request));
     if (KTLB_LIKELY(slot->space_id == request->space_id)) {
-        execute_loaded(self, slot, request, alone);
+        execute_loaded(self, slot, request);
     } else if (KTLB_BY_HARDWARE) {
         ktlb_hardware_execute(request);
     } else if (KTLB_UNLIKELY(self->next != NULL)) {
@@ -378,7 +380,7 @@ void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel)
         ktlb_cpu_flush_machine(self);
         KTLB_COUNT(self, in_switch, self->next != NULL);
     } else if (self->slot != &ktlb_slot_nobody) {
-        catch_up(self, true);
+        catch_up(self, KTLB_PROTOCOL_RECALLS); /* else what has no details is too much of it, and nowhere to be found */
     }
 }
 
@@ -533,7 +535,7 @@ struct ktlb_load ktlb_switch_begin(struct ktlb_space *next)
         load.flush = slot->clean < generation && !plan_catch_up(self, next, slot, generation);
     /* From here on the slot says what will be true after the load and switch_end. Until then nobody asks it. */
     slot->space_id = next->id;
-    slot_reset(slot, generation);
+    slot_raise(slot, generation);
 out:
     self->slot = &ktlb_slot_nobody;
     KTLB_COUNT(self, switch_clean, !load.flush);

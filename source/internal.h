@@ -181,13 +181,12 @@ KTLB_INLINE bool ktlb_cpu_execute_one(struct ktlb_cpu *self, uint64_t space_id, 
     slot->clean = generation;
     return true;
 }
-void ktlb_cpu_execute_any(struct ktlb_cpu *self, const struct ktlb_request *request, bool alone);
-/* Execute a request of this or another CPU here. @alone: nothing else is posted to this CPU, so that a flush of the space
- * need not fetch the space's own line to see what else it covers. => Interrupts masked. */
-KTLB_INLINE void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request, bool alone)
+void ktlb_cpu_execute_any(struct ktlb_cpu *self, const struct ktlb_request *request);
+/* Execute a request of this or another CPU here. => Interrupts masked. */
+KTLB_INLINE void ktlb_cpu_execute(struct ktlb_cpu *self, const struct ktlb_request *request)
 {
     if (request->count > 1 || !ktlb_cpu_execute_one(self, request->space_id, request->generation, request->op[0]))
-        ktlb_cpu_execute_any(self, request, alone);
+        ktlb_cpu_execute_any(self, request);
 }
 /* Execute whatever was asked of this CPU and lost its details: for the kernel's half, or for any space. */
 void ktlb_cpu_execute_widened(struct ktlb_cpu *self, bool kernel);

@@ -122,7 +122,7 @@ static bool serve_kind(struct ktlb_cpu *self, struct answer *mine, unsigned kind
     if (kind != REQUEST)
         ktlb_cpu_execute_widened(self, kind == WIDENED_KERNEL);
     else if (is_target(self))
-        ktlb_cpu_execute(self, &board->line.request, false);
+        ktlb_cpu_execute(self, &board->line.request);
     else
         meant = false; /* and the line may be changing: nobody waits for us */
     mine->seen[kind] = asked;

@@ -20,15 +20,16 @@
 #include "../internal.h"
 
 /* Bits of a bell. */
-#define LINES_MAX 27
+#define LINES_MAX 26
 #define ROOM_BIT(room) (UINT64_C(1) << (LINES_MAX + (room)))
 #define SPACE_BIT (UINT64_C(1) << (LINES_MAX + 2))
 #define KERNEL_BIT (UINT64_C(1) << (LINES_MAX + 3))
-#define AWAKE_BIT (UINT64_C(1) << (LINES_MAX + 4)) /* the target is about to look, and need not be interrupted */
+#define KERNEL_LINE_BIT (UINT64_C(1) << (LINES_MAX + 4)) /* with one of a line: what lies there is of the kernel's half */
+#define AWAKE_BIT (UINT64_C(1) << (LINES_MAX + 5)) /* the target is about to look, and need not be interrupted */
 #define BITS UINT64_C(0xffffffff)
 #define ROUND_SHIFT 32
 
-KTLB_STATIC_ASSERT(KTLB_DOORBELL_LINES <= LINES_MAX, "a bell has 32 bits, five of them for what is no line");
+KTLB_STATIC_ASSERT(KTLB_DOORBELL_LINES <= LINES_MAX, "a bell has 32 bits, six of them for what is no line");
 
 /* A request in words of 8 bytes: in a room, in both, or in a line. */
 enum {
@@ -98,6 +99,11 @@ static uint64_t word_of(struct ktlb_op op)
     return op.va | (uint64_t)(op.count + 1) << 6 | op.shift;
 }
 
+static bool is_all(uint64_t word)
+{
+    return !(word >> 6 & OP_COUNT_MAX);
+}
+
 static struct ktlb_op op_of(uint64_t word, uint64_t head)
 {
     return (struct ktlb_op){.va = word >> 12 << 12,
@@ -143,24 +149,33 @@ static uint64_t strides_of(const uint64_t *words)
 
 /* ---- the initiator ---- */
 
-/* For what is in no room: the bit to ring. */
+/* Whether a request that is in no room is worth a line. Not if two more like it, which may be what the rooms are taken by,
+ * are more than it takes to drop the space: then the target need not fetch the line. */
+static bool worth_a_line(const struct ktlb_request *request)
+{
+    if (!KTLB_BY_HARDWARE && request->space_id != KTLB_KERNEL_ID && 3 * ktlb_request_strides(request) > KTLB_FLUSH_MAX)
+        return false;
+    return request_fits(request) && (request->op[0].count != KTLB_ALL || KTLB_BY_HARDWARE);
+}
+
+/* For what is in no room: what to ring. */
 KTLB_OUTLINE uint64_t take_line(struct ktlb_cpu *self, struct ktlb_batch *batch)
 {
     const struct ktlb_request *request = &batch->request;
+    bool kernel = request->space_id == KTLB_KERNEL_ID;
 
-    if ((request->op[0].count != KTLB_ALL || KTLB_BY_HARDWARE) && request_fits(request))
+    if (worth_a_line(request))
         batch->line = ktlb_line_claim(&lines->taken, sizeof(*lines), KTLB_DOORBELL_LINES,
                                       self->number * KTLB_DOORBELL_LINES / cpus, KTLB_DOORBELL_TRIES);
-    if (batch->line != KTLB_LINE_NONE) {
-        request_write(lines[batch->line].words, request);
-        return UINT64_C(1) << batch->line;
-    }
-    return request->space_id == KTLB_KERNEL_ID ? KERNEL_BIT : SPACE_BIT;
+    if (batch->line == KTLB_LINE_NONE)
+        return kernel ? KERNEL_BIT : SPACE_BIT;
+    request_write(lines[batch->line].words, request);
+    return UINT64_C(1) << batch->line | (kernel ? KERNEL_LINE_BIT : 0);
 }
 
 static uint64_t ring_for_line(struct ktlb_cpu *self, const struct ktlb_batch *batch, struct door *door, uint64_t bit)
 {
-    KTLB_COUNT(self, overflows, bit >= SPACE_BIT && batch->request.op[0].count != KTLB_ALL);
+    KTLB_COUNT(self, overflows, bit & (SPACE_BIT | KERNEL_BIT) && batch->request.op[0].count != KTLB_ALL);
     /* Release, pairs with the acquire in take_round: the line holds the request. Of those who ring in one round the first
      * sends the interrupt; the target, by taking what the last one wrote, acquires from all. No addition: at a target that
      * is away the bit may be set still, from before the line was given to another. */
@@ -211,6 +226,9 @@ KTLB_OUTLINE void post_long(struct ktlb_cpu *self, struct ktlb_batch *batch, str
         if (fits && ktlb_rmw_cas_acquire_u32(&door->taken, &none, TAKEN_BOTH)) {
             request_write(door->rooms, &batch->request);
             before = ring_for_room(door, 0);
+        } else if (fits && batch->request.space_id != KTLB_KERNEL_ID &&
+                   ktlb_load_relaxed(&door->bell) & (ROOM_BIT(0) - 1)) {
+            before = ring_for_line(self, batch, door, SPACE_BIT);
         } else {
             if (!bit)
                 bit = take_line(self, batch);
@@ -289,24 +307,24 @@ static void free_rooms(struct door *door, uint32_t taken)
 }
 
 /* A request that is not of ranges of the loaded space, or is done, or too far ahead. */
-static void execute_otherwise(struct ktlb_cpu *self, const uint64_t *words, bool alone)
+static void execute_otherwise(struct ktlb_cpu *self, const uint64_t *words)
 {
     struct ktlb_request request;
 
     request_read(&request, words);
-    ktlb_cpu_execute_any(self, &request, alone);
+    ktlb_cpu_execute_any(self, &request);
 }
 
 /* One op, in words of which there may be others by now. */
-KTLB_OUTLINE void execute_one_otherwise(struct ktlb_cpu *self, uint64_t head, uint64_t generation, uint64_t op, bool alone)
+KTLB_OUTLINE void execute_one_otherwise(struct ktlb_cpu *self, uint64_t head, uint64_t generation, uint64_t op)
 {
     const uint64_t words[ROOM] = {head, generation, op};
 
-    execute_otherwise(self, words, alone);
+    execute_otherwise(self, words);
 }
 
 /* Several ops, which are ranges. In @door, or, if that is NULL, in a line. */
-KTLB_OUTLINE void execute_several(struct ktlb_cpu *self, const uint64_t *words, struct door *door, bool alone)
+KTLB_OUTLINE void execute_several(struct ktlb_cpu *self, const uint64_t *words, struct door *door)
 {
     uint64_t head = words[HEAD], generation = words[GENERATION];
 
@@ -320,40 +338,47 @@ KTLB_OUTLINE void execute_several(struct ktlb_cpu *self, const uint64_t *words, 
         }
         ktlb_cpu_note(self, generation);
     } else {
-        execute_otherwise(self, words, alone);
+        execute_otherwise(self, words);
     }
     if (door)
         free_rooms(door, TAKEN_BOTH);
 }
 
 /* What lies in @door, where it has @taken, or in a line. */
-KTLB_INLINE void execute_words(struct ktlb_cpu *self, const uint64_t *words, struct door *door, uint32_t taken, bool alone)
+KTLB_INLINE void execute_words(struct ktlb_cpu *self, const uint64_t *words, struct door *door, uint32_t taken)
 {
     uint64_t head = words[HEAD], generation = words[GENERATION], op = words[OP];
 
     if (KTLB_UNLIKELY((head & COUNT) > 1)) {
-        execute_several(self, words, door, alone);
+        execute_several(self, words, door);
         return;
     }
     if (door)
         free_rooms(door, taken);
     if (!ktlb_cpu_execute_one(self, head >> 12, generation, op_of(op, head)))
-        execute_one_otherwise(self, head, generation, op, alone);
+        execute_one_otherwise(self, head, generation, op);
 }
 
 KTLB_OUTLINE void execute(struct ktlb_cpu *self, struct door *door, uint64_t bits)
 {
-    /* What was widened first: it flushes the loaded space, and leaves nothing to do for requests on it. */
+    /* What was widened first: it flushes the loaded space, and leaves nothing to do for requests on it. Nor do others have
+     * to be fetched then, but the kernel's. */
     if (bits & KERNEL_BIT)
         ktlb_cpu_execute_widened(self, true);
     else if (bits & SPACE_BIT)
         ktlb_cpu_execute_widened(self, false);
+    if (bits & SPACE_BIT && !(bits & KERNEL_LINE_BIT))
+        bits &= ~(ROOM_BIT(0) - 1);
+    if (bits & ROOM_BIT(1) && is_all(door->rooms[ROOM + OP])) { /* first: it is the newer, most often, and does for both */
+        execute_words(self, door->rooms + ROOM, door, TAKEN(1));
+        bits -= ROOM_BIT(1);
+    }
     if (bits & ROOM_BIT(0))
-        execute_words(self, door->rooms, door, TAKEN(0), false);
+        execute_words(self, door->rooms, door, TAKEN(0));
     if (bits & ROOM_BIT(1))
-        execute_words(self, door->rooms + ROOM, door, TAKEN(1), false);
+        execute_words(self, door->rooms + ROOM, door, TAKEN(1));
     for (bits &= ROOM_BIT(0) - 1; bits; bits &= bits - 1)
-        execute_words(self, lines[ktlb_lowest_bit(bits)].words, NULL, 0, false);
+        execute_words(self, lines[ktlb_lowest_bit(bits)].words, NULL, 0);
 }
 
 /* One round, and those that were forgotten: the core has dropped everything. What is rung after it was taken belongs to
@@ -364,11 +389,11 @@ bool ktlb_doorbell_serve(struct ktlb_cpu *self)
     uint64_t bits = take_round(self, door);
 
     if (KTLB_LIKELY(bits == ROOM_BIT(0))) {
-        execute_words(self, door->rooms, door, TAKEN(0), true);
+        execute_words(self, door->rooms, door, TAKEN(0));
         KTLB_COUNT(self, served, 1);
     } else {
         execute(self, door, bits);
-        KTLB_COUNT(self, served, ktlb_count_bits(bits));
+        KTLB_COUNT(self, served, ktlb_count_bits(bits & ~KERNEL_LINE_BIT));
     }
     ktlb_store_release_u32(&door->answered, self->round); /* pairs with the acquire in acked */
     return bits != 0;

@@ -134,7 +134,7 @@ static uint32_t serve_queue(struct ktlb_cpu *self, struct mailbox *box)
         if (!request)
             break;
         if (request != FORGOTTEN)
-            ktlb_cpu_execute(self, request, false);
+            ktlb_cpu_execute(self, request);
         ktlb_store_relaxed_pointer(slot, NULL);
         ktlb_store_release_u32(&box->served[QUEUED], ++next);
     }

@@ -140,9 +140,9 @@ static void serve_line(struct ktlb_cpu *self, const struct ktlb_line *line, stru
     if (may_answer_early(&line->request)) {
         ktlb_request_copy(&request, &line->request); /* once answered, the line is the next one's */
         answer(mine, i, asked);
-        ktlb_cpu_execute(self, &request, false);
+        ktlb_cpu_execute(self, &request);
     } else {
-        ktlb_cpu_execute(self, &line->request, false);
+        ktlb_cpu_execute(self, &line->request);
         answer(mine, i, asked);
     }
 }

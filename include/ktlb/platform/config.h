@@ -71,7 +71,7 @@
  * widens to the space. The first: as many as a word of 32 bits has left, five of which speak of no line. guess: the
  * second, for a failed look is a cache line of somebody else's. */
 #ifndef KTLB_DOORBELL_LINES
-#define KTLB_DOORBELL_LINES 27
+#define KTLB_DOORBELL_LINES 26
 #endif
 #ifndef KTLB_DOORBELL_TRIES
 #define KTLB_DOORBELL_TRIES 4
@@ -154,8 +154,8 @@
 #if KTLB_SCOREBOARD_EARLY != 0 && KTLB_SCOREBOARD_EARLY != 1
 #error "KTLB_SCOREBOARD_EARLY: 0 or 1"
 #endif
-#if KTLB_DOORBELL_LINES < 1 || KTLB_DOORBELL_LINES > 27
-#error "KTLB_DOORBELL_LINES: 1 to 27"
+#if KTLB_DOORBELL_LINES < 1 || KTLB_DOORBELL_LINES > 26
+#error "KTLB_DOORBELL_LINES: 1 to 26"
 #endif
 #if KTLB_DOORBELL_TRIES < 1 || KTLB_DOORBELL_TRIES > 30
 #error "KTLB_DOORBELL_TRIES: 1 to 30"
