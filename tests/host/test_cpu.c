@@ -240,54 +240,109 @@ static void the_other_tags_forget_the_kernels_half(void **state)
     assert_true(fake_switch(1, &other).flush);
 }
 
-static void requests_out_of_order_stay_exact(void **state)
+static struct ktlb_op page_op(uint64_t page)
 {
-    struct ktlb_batch batches[3];
-    struct ktlb_slot *slot;
+    return ktlb_op_range(page * PAGE, PAGE, 12, 0);
+}
 
-    (void)state;
-    fake_switch(1, &space);
-    slot = ktlb_machine.cpu[1].slot;
-    for (unsigned i = 0; i < 3; i++) {
-        ktlb_batch_init(&batches[i], &space);
-        ktlb_batch_add(&batches[i], ktlb_op_range((i + 1) * PAGE, PAGE, 12, 0));
-        batches[i].request.space_id = space.id;
-        batches[i].request.generation = i + 1;
-    }
-    ktlb_store_relaxed(&space.generation, 3);
+/* CPU 1 is asked for @op, which dispatch @generation of the space is. */
+static void ask(uint64_t generation, struct ktlb_op op)
+{
+    const struct ktlb_request request = {.space = &space, .space_id = space.id, .generation = generation,
+                                         .count = 1, .flags = op.flags, .op = {op}};
+
     fake_cpu = 1;
-    fake_log_clear();
-    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batches[2].request, false);
-    assert_int_equal(slot->clean, 0);
-    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batches[0].request, false);
-    assert_int_equal(slot->clean, 1);
-    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batches[1].request, false);
-    assert_int_equal(slot->clean, 3);
-    assert_int_equal(fake_logged, 3);
-    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batches[1].request, false);
-    assert_int_equal(fake_logged, 3);
-    assert_int_equal(STAT(1, already_clean), 1);
+    ktlb_cpu_execute(&ktlb_machine.cpu[1], &request);
     fake_cpu = 0;
 }
 
-static void too_far_behind_flushes_the_space(void **state)
+/* CPU 1 has loaded the space, of which there are @generation dispatches by now; none is executed there. */
+static struct ktlb_slot *behind(uint64_t generation)
 {
-    struct ktlb_batch batch;
+    fake_switch(1, &space);
+    ktlb_store_relaxed(&space.generation, generation);
+    fake_log_clear();
+    return ktlb_machine.cpu[1].slot;
+}
+
+static void requests_out_of_order_stay_exact(void **state)
+{
+    struct ktlb_slot *slot = behind(3);
 
     (void)state;
-    fake_switch(1, &space);
-    ktlb_batch_init(&batch, &space);
-    ktlb_batch_add(&batch, ktlb_op_range(PAGE, PAGE, 12, 0));
-    batch.request.space_id = space.id;
-    batch.request.generation = 66;
-    ktlb_store_relaxed(&space.generation, 70);
-    fake_cpu = 1;
-    fake_log_clear();
-    ktlb_cpu_execute(&ktlb_machine.cpu[1], &batch.request, false);
-    fake_cpu = 0;
+    ask(3, page_op(3));
+    assert_int_equal(slot->clean, 0);
+    ask(1, page_op(1));
+    assert_int_equal(slot->clean, 1);
+    ask(2, page_op(2));
+    assert_int_equal(slot->clean, 3);
+    assert_int_equal(fake_logged, 3);
+    ask(2, page_op(2));
+    assert_int_equal(fake_logged, 3);
+    assert_int_equal(STAT(1, already_clean), 1);
+}
+
+/* It knows nothing of what came after, but what was executed of that is still. */
+static void a_flush_does_for_what_was_before_it(void **state)
+{
+    struct ktlb_slot *slot = behind(80);
+
+    (void)state;
+    ask(3, page_op(3));
+    ask(7, page_op(7));
+    ask(9, page_op(9));
+    ask(5, ktlb_op_all(0));
     assert_int_equal(fake_count(1, FAKE_CR3), 1);
-    assert_int_equal(ktlb_machine.cpu[1].slot->clean, 70);
-    assert_int_equal(STAT(1, caught_up), 1);
+    assert_int_equal(slot->clean, 5);
+    assert_int_equal(slot->beyond, 1 << 1 | 1 << 3);
+    for (unsigned before = 1; before <= 5; before++)
+        ask(before, before == 2 ? ktlb_op_all(0) : page_op(before));
+    assert_int_equal(fake_logged, 4);
+    assert_int_equal(STAT(1, already_clean), 5);
+    ask(8, ktlb_op_all(0)); /* up to which, and beyond, nothing lacks now */
+    assert_int_equal(slot->clean, 9);
+    assert_int_equal(slot->beyond, 0);
+    ask(10, page_op(10));
+    assert_true(fake_did(1, FAKE_INVLPG, 10 * PAGE));
+    assert_int_equal(slot->clean, 10);
+    assert_int_equal(STAT(1, already_clean), 5);
+}
+
+/* As far as a slot can say, and one more. */
+static void a_flush_for_what_is_far(void **state)
+{
+    struct ktlb_slot *slot = behind(200);
+
+    (void)state;
+    ask(64, page_op(64));
+    assert_true(slot->clean == 0 && slot->beyond == UINT64_C(1) << 63);
+    ask(63, ktlb_op_all(0));
+    assert_true(slot->clean == 64 && slot->beyond == 0);
+    ask(127, page_op(127));
+    assert_true(slot->clean == 64 && slot->beyond == UINT64_C(1) << 62);
+    ask(128, ktlb_op_all(0));
+    assert_true(slot->clean == 128 && slot->beyond == 0);
+    assert_int_equal(fake_count(1, FAKE_CR3), 2);
+}
+
+/* And that is no more than it was asked for: of what follows, the ranges are still dropped one by one. */
+static void too_far_behind_flushes_the_space(void **state)
+{
+    struct ktlb_slot *slot = behind(70);
+
+    (void)state;
+    ask(64, page_op(64));
+    assert_int_equal(fake_count(1, FAKE_CR3), 0);
+    ask(66, page_op(66));
+    assert_int_equal(fake_count(1, FAKE_CR3), 1);
+    assert_true(slot->clean == 66 && slot->beyond == 0);
+    ask(68, page_op(68));
+    assert_true(slot->clean == 66 && slot->beyond == 1 << 1);
+    ask(67, page_op(67));
+    assert_int_equal(slot->clean, 68);
+    assert_int_equal(fake_count(1, FAKE_INVLPG), 3);
+    assert_int_equal(fake_logged, 4);
+    assert_int_equal(STAT(1, caught_up) + STAT(1, caught_up_exact), 0);
 }
 
 static void offline_is_no_target_and_online_drops_everything(void **state)
@@ -373,6 +428,8 @@ int main(void)
         cmocka_unit_test_setup(the_kernels_own_root_is_always_flushed, start),
         cmocka_unit_test_setup(the_other_tags_forget_the_kernels_half, start),
         cmocka_unit_test_setup(requests_out_of_order_stay_exact, start),
+        cmocka_unit_test_setup(a_flush_does_for_what_was_before_it, start),
+        cmocka_unit_test_setup(a_flush_for_what_is_far, start),
         cmocka_unit_test_setup(too_far_behind_flushes_the_space, start),
         cmocka_unit_test_setup(offline_is_no_target_and_online_drops_everything, start),
         cmocka_unit_test_setup(leaving_answers_what_was_posted, start),
