@@ -13,6 +13,8 @@ $(BUILD)/tests/test_cpuset: HOST_TEST_FLAGS += -DKTLB_CPUS_MAX=200
 # As many CPUs as an xAPIC can name.
 $(BUILD)/tests/test_apic: HOST_TEST_FLAGS += -DKTLB_CPUS_MAX=255
 
+$(BUILD)/tests/test_ring: HOST_TEST_FLAGS += -DKTLB_ATOMIC_HEADER='"fake_atomic.h"'
+
 # The layers of other architectures, by what they would execute: the library above them, a recorder below.
 ARCH_TESTS := aarch64 aarch64_pte riscv64 riscv64_pte
 ARCH_TEST_PROGRAMS := $(ARCH_TESTS:%=$(BUILD)/tests/arch/test_%)

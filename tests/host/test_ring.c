@@ -9,9 +9,20 @@
 
 static struct ktlb_space space, other;
 
+static unsigned tries;         /* to claim an entry */
+static uint64_t comes_between; /* what @contended says from before the second on; 0: nothing does */
+static struct ktlb_recent *contended;
+
+void fake_before_cas(void)
+{
+    if (++tries == 2 && comes_between)
+        ktlb_store_relaxed(&contended->generation, comes_between);
+}
+
 static int start(void **state)
 {
     (void)state;
+    comes_between = 0;
     fake_start(2, 6);
     ktlb_space_init(&space);
     ktlb_space_init(&other);
@@ -240,6 +251,47 @@ static void an_entry_is_what_was_written(void **state)
     assert_memory_equal(&op, &huge, sizeof(op));
 }
 
+/* What is there most often is claimed at the first try, what else is older at the second; newer is left alone. */
+static void an_entry_is_claimed_by_a_guess(void **state)
+{
+    const struct {
+        uint64_t held, comes_between, generation;
+        unsigned tries;
+        bool claimed;
+    } each[] = {
+        {0, 0, 1, 1, true}, /* the space is new */
+        {0, 0, RING, 1, true},
+        {1, 0, 1 + RING, 1, true}, /* nothing was left out */
+        {4 * RING, 0, 5 * RING, 1, true},
+        {0, 0, 5 * RING, 2, true},
+        {3 * RING - 1, 0, 5 * RING - 1, 2, true},
+        {6 * RING, 0, 5 * RING, 1, false}, /* this writer is late */
+        {UINT64_MAX, 0, 5 * RING, 1, false}, /* and this one not alone */
+        {2 * RING, 3 * RING, 5 * RING, 2, false},
+        {0, UINT64_MAX, 5 * RING, 2, false},
+    };
+    struct ktlb_op op;
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
+        struct ktlb_recent *entry = contended = &space.recent[each[i].generation % RING];
+
+        ktlb_store_relaxed(&entry->generation, each[i].held);
+        ktlb_store_relaxed(&entry->va, 0);
+        comes_between = each[i].comes_between;
+        tries = 0;
+        ktlb_space_remember(&space, each[i].generation, op_of(8));
+        assert_int_equal(tries, each[i].tries);
+        if (each[i].claimed) {
+            assert_true(ktlb_space_recall(&space, each[i].generation, &op));
+            assert_memory_equal(&op, (&(struct ktlb_op){8 * PAGE, 3, 12, KTLB_EXEC, 0}), sizeof(op));
+        } else {
+            assert_int_equal(ktlb_load_relaxed(&entry->generation), comes_between ? comes_between : each[i].held);
+            assert_int_equal(ktlb_load_relaxed(&entry->va), 0);
+        }
+    }
+}
+
 static void an_entry_being_written_is_neither_read_nor_written(void **state)
 {
     struct ktlb_op op;
@@ -295,6 +347,7 @@ int main(void)
         cmocka_unit_test_setup(a_request_in_the_window, start),
         cmocka_unit_test_setup(lazy_drops_what_it_missed, start),
         cmocka_unit_test_setup(an_entry_is_what_was_written, start),
+        cmocka_unit_test_setup(an_entry_is_claimed_by_a_guess, start),
         cmocka_unit_test_setup(an_entry_being_written_is_neither_read_nor_written, start),
         cmocka_unit_test_setup(a_missing_entry_flushes, start),
         cmocka_unit_test_setup(a_new_space_remembers_nothing, start),
