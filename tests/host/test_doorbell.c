@@ -37,30 +37,16 @@ static void one_interrupt_for_a_round(void **state)
     assert_false(fake_acked(&c, 1));
 }
 
-/* A flush of the space answers what was asked before it, whoever asked. */
-static void a_flush_leaves_nothing_to_do(void **state)
-{
-    (void)state;
-    ktlb_batch_init(&a, &space);
-    ktlb_batch_add(&a, ktlb_op_all(0));
-    ktlb_batch_dispatch(&a);
-    fake_dispatch(&b, &space, 2, 2);
-    fake_dispatch(&c, &space, 3, 3);
-    fake_log_clear();
-    fake_take_interrupt(1);
-    assert_int_equal(fake_count(1, FAKE_CR3), 1);
-    assert_int_equal(fake_logged, 1);
-    assert_int_equal(STAT(1, already_clean), 2);
-    assert_true(fake_acked(&a, 1) && fake_acked(&b, 1) && fake_acked(&c, 1));
-}
-
 /* A door, for tests that bring about what takes too long, or two CPUs at once. What is in a room is the library's. */
 struct door {
     uint64_t bell;
     uint32_t answered, taken;
     unsigned char room[2][24];
 };
-#define ROOM_BIT(room) (UINT32_C(1) << (27 + (room)))
+#define ROOM_BIT(room) (UINT32_C(1) << (26 + (room)))
+#define SPACE_BIT (UINT32_C(1) << 28)
+#define KERNEL_BIT (UINT32_C(1) << 29)
+#define KERNEL_LINE_BIT (UINT32_C(1) << 30)
 #define TAKEN(room) (2u << (room))
 #define BOTH (TAKEN(0) | TAKEN(1))
 
@@ -153,7 +139,7 @@ static struct ktlb_op pages(uint64_t va, uint64_t count, unsigned shift, unsigne
 static void a_room_holds_what_was_asked(void **state)
 {
     const struct ktlb_op five[] = {pages(0, 1, 12, 0), pages(0x7000, 2, 12, 0), pages(0x40000000, 2, 30, 0),
-                                   pages(0x200000, 3, 21, 0), pages(0x7fff12345000, 4, 12, 0)};
+                                   pages(0x200000, 2, 21, 0), pages(0x7fff12345000, 3, 12, 0)};
     const struct ktlb_op one[] = {
         pages(0, 1, 12, 0), pages(0, 62, 12, 0), pages(0x7fffffffe000, 2, 12, 0), pages(0x5000, 61, 12, KTLB_TABLES),
         pages(0xffff800000000000, 62, 12, KTLB_EXEC), pages(UINT64_C(63) << 21, 62, 21, 0),
@@ -189,7 +175,7 @@ static void what_fits_nowhere_is_a_bit(void **state)
         fake_post(&a, 1);
         assert_int_equal(a.line, KTLB_LINE_NONE);
         assert_int_equal(door_of(1)->taken, 0);
-        assert_int_equal(rung_at(1), 1u << 29);
+        assert_int_equal(rung_at(1), SPACE_BIT);
         assert_int_equal(STAT(0, overflows), count);
         fake_log_clear();
         interrupt(1);
@@ -201,7 +187,7 @@ static void what_fits_nowhere_is_a_bit(void **state)
     ktlb_batch_init(&a, &ktlb_kernel);
     ktlb_batch_add(&a, pages(0x5000, 63, 12, KTLB_GLOBAL));
     fake_post(&a, 1);
-    assert_int_equal(rung_at(1), 1u << 30);
+    assert_int_equal(rung_at(1), KERNEL_BIT);
     fake_log_clear();
     interrupt(1);
     assert_int_equal(fake_logged, 1);
@@ -269,15 +255,9 @@ static void both_rooms_then_lines_then_the_space(void **state)
     assert_int_equal(STAT(0, overflows), 3);
     fake_log_clear();
     interrupt(1);
-    if (KTLB_SPACE_RING) { /* it knows what the widened one may have been: all of them */
-        assert_int_equal(fake_count(1, FAKE_INVLPG), last + 1);
-        for (unsigned i = 0; i <= last; i++)
-            assert_true(fake_did(1, FAKE_INVLPG, 2 * i * PAGE));
-    } else {
-        assert_int_equal(fake_count(1, FAKE_CR3), 1);
-        assert_int_equal(fake_logged, 1);
-    }
-    assert_int_equal(STAT(1, already_clean), last);
+    assert_int_equal(fake_count(1, FAKE_CR3), 1); /* although the space could tell what they all were */
+    assert_int_equal(fake_logged, 1);
+    assert_int_equal(STAT(1, already_clean), 2);
     fake_interrupt[1] = false;
     fake_take_interrupts();
     for (unsigned i = 0; i <= last; i++)
@@ -298,10 +278,12 @@ static void the_same_for_the_kernel(void **state)
     (void)state;
     for (unsigned i = 0; i <= last; i++)
         fake_dispatch(&batch[i], &ktlb_kernel, 0, 2 * i);
+    assert_int_equal(rung_at(1), ROOM_BIT(0) | ROOM_BIT(1) | ((1u << KTLB_DOORBELL_TRIES) - 1) | KERNEL_LINE_BIT | KERNEL_BIT);
     assert_int_equal(STAT(0, overflows), 3);
     fake_log_clear();
     interrupt(1);
     assert_int_equal(fake_log[0].kind, FAKE_INVPCID);
+    assert_int_equal(STAT(1, served), last + 1);
     assert_true(fake_acked(&batch[last], 1));
 }
 
@@ -310,6 +292,75 @@ static void begin(struct ktlb_batch *batch, struct ktlb_space *on, unsigned coun
     ktlb_batch_init(batch, on);
     for (unsigned i = 0; i < count; i++)
         ktlb_batch_add(batch, pages((100 + 2 * i) * PAGE, 1, 12, on == &ktlb_kernel ? KTLB_GLOBAL : 0));
+}
+
+/* Two lines and the space, for CPU 1, of which one is of the kernel's half or none. */
+static void the_space_does_for_the_lines_but_the_kernels(void **state)
+{
+    (void)state;
+    for (unsigned kernel = 0; kernel < 2; kernel++) {
+        door_of(1)->taken = BOTH;
+        begin(&a, &space, 1);
+        fake_post(&a, 1);
+        begin(&b, kernel ? &ktlb_kernel : &space, 1);
+        fake_post(&b, 1);
+        begin(&c, &space, 2);
+        fake_post(&c, 1);
+        assert_int_equal(rung_at(1), 1 | 2 | SPACE_BIT | (kernel ? KERNEL_LINE_BIT : 0));
+        fake_log_clear();
+        interrupt(1);
+        assert_int_equal(fake_log[0].kind, FAKE_CR3);
+        assert_int_equal(fake_logged, 1 + kernel);
+        assert_int_equal(fake_count(1, FAKE_INVLPG), kernel);
+        assert_int_equal(STAT(1, already_clean), kernel); /* the other was fetched for nothing, or was not */
+        assert_int_equal(STAT(1, not_loaded), 0);
+        assert_true(ktlb_batch_done(&a) && ktlb_batch_done(&b) && ktlb_batch_done(&c));
+        ktlb_batch_sync(&a);
+        ktlb_batch_sync(&b);
+        ktlb_batch_sync(&c);
+        assert_int_equal(ktlb_machine.cpu[1].slot->clean, ktlb_load_relaxed(&space.generation));
+    }
+}
+
+/* With what has the rooms it may be more than the space is worth; of the kernel's half that would be everything. */
+static void much_without_room_is_the_space(void **state)
+{
+    const uint32_t line = KTLB_FLUSH_MAX / 3;
+    const struct {
+        struct ktlb_space *on;
+        uint32_t strides, rung;
+        unsigned overflows;
+    } each[] = {
+        {&space, line, 1, 0},
+        {&space, line + 1, SPACE_BIT, 1},
+        {&space, KTLB_ALL, SPACE_BIT, 0},
+        {&ktlb_kernel, line + 1, 1 | KERNEL_LINE_BIT, 0},
+        {&ktlb_kernel, KTLB_ALL, KERNEL_BIT, 0},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < 2 * sizeof(each) / sizeof(each[0]); i++) {
+        unsigned flags = each[i / 2].on == &ktlb_kernel ? KTLB_GLOBAL : 0, several = i % 2;
+        uint32_t strides = each[i / 2].strides, rung = each[i / 2].rung;
+        uint64_t before = STAT(0, overflows);
+
+        door_of(1)->taken = BOTH;
+        ktlb_batch_init(&a, each[i / 2].on);
+        if (several)
+            ktlb_batch_add(&a, pages(0, 1, 12, flags));
+        ktlb_batch_add(&a, strides == KTLB_ALL ? ktlb_op_all(flags) : pages(5 * PAGE, strides - several, 12, flags));
+        fake_post(&a, 1);
+        assert_int_equal(a.line, rung & 1 ? 0 : KTLB_LINE_NONE);
+        assert_int_equal(rung_at(1), rung);
+        assert_int_equal(STAT(0, overflows) - before, each[i / 2].overflows);
+        fake_log_clear();
+        interrupt(1);
+        assert_int_equal(fake_count(1, FAKE_INVLPG), rung & 1 ? strides : 0);
+        assert_int_equal(fake_count(1, FAKE_CR3), rung == SPACE_BIT);
+        assert_int_equal(fake_count(1, FAKE_INVPCID), rung == KERNEL_BIT);
+        assert_true(ktlb_batch_done(&a));
+        ktlb_batch_sync(&a);
+    }
 }
 
 /* What is left for the lines is one copy, for those targets alone whose rooms were taken. */
@@ -357,6 +408,96 @@ static void several_ops_need_both_rooms(void **state)
         assert_int_equal(fake_count(2, FAKE_INVLPG), 3);
         assert_true(ktlb_batch_done(&a) && ktlb_batch_done(&b));
         assert_int_equal(door_of(1)->taken | door_of(2)->taken, 0);
+    }
+    assert_int_equal(STAT(1, already_clean), 0);
+}
+
+/* The third of them at CPU 1 is the space there, and a line where it is the second; of the kernel's half, everywhere. */
+static void the_third_of_several_ops_is_the_space(void **state)
+{
+    (void)state;
+    for (unsigned kernel = 0; kernel < 2; kernel++) {
+        struct ktlb_space *on = kernel ? &ktlb_kernel : &space;
+
+        begin(&a, on, 2);
+        ktlb_batch_dispatch(&a);
+        begin(&b, on, 2);
+        fake_post(&b, 1);
+        assert_int_equal(rung_at(1), ROOM_BIT(0) | 1 | (kernel ? KERNEL_LINE_BIT : 0));
+        begin(&c, on, 2);
+        ktlb_batch_dispatch(&c);
+        assert_int_equal(c.line, 1);
+        assert_int_equal(rung_at(1), ROOM_BIT(0) | 1 | (kernel ? 2 | KERNEL_LINE_BIT : SPACE_BIT));
+        assert_int_equal(rung_at(2), ROOM_BIT(0) | 2 | (kernel ? KERNEL_LINE_BIT : 0));
+        assert_int_equal(STAT(0, overflows), 1);
+        fake_log_clear();
+        fake_take_interrupts();
+        assert_int_equal(fake_count(1, FAKE_CR3), !kernel);
+        assert_int_equal(fake_count(1, FAKE_INVLPG), kernel ? 6 : 0);
+        assert_int_equal(fake_count(2, FAKE_INVLPG), 4);
+        assert_int_equal(STAT(1, already_clean), 1);
+        assert_true(ktlb_batch_done(&a) && ktlb_batch_done(&b) && ktlb_batch_done(&c));
+        ktlb_batch_sync(&a);
+        ktlb_batch_sync(&b);
+        ktlb_batch_sync(&c);
+    }
+}
+
+/* ---- in which order ---- */
+
+static void post_all(struct ktlb_batch *batch, struct ktlb_space *on)
+{
+    ktlb_batch_init(batch, on);
+    ktlb_batch_add(batch, ktlb_op_all(on == &ktlb_kernel ? KTLB_GLOBAL : 0));
+    fake_post(batch, 1);
+}
+
+/* It does for what was asked before, and no more: the space's line, which would tell the rest, is not fetched. */
+static void a_flush_in_the_second_room_does_for_the_first(void **state)
+{
+    (void)state;
+    for (unsigned all = 0; all < 2; all++) {
+        if (all) {
+            post_all(&a, &space);
+        } else {
+            begin(&a, &space, 1);
+            fake_post(&a, 1);
+        }
+        post_all(&b, &space);
+        fake_dispatch(&c, &space, 0, 7);
+        assert_int_equal(rung_at(1), ROOM_BIT(0) | ROOM_BIT(1) | 1);
+        fake_log_clear();
+        interrupt(1);
+        assert_int_equal(fake_logged, 2);
+        assert_int_equal(fake_log[0].kind, FAKE_CR3);
+        assert_true(fake_did(1, FAKE_INVLPG, 7 * PAGE));
+        assert_int_equal(STAT(1, already_clean), all + 1);
+        assert_true(fake_acked(&a, 1) && fake_acked(&b, 1) && fake_acked(&c, 1));
+        assert_int_equal(door_of(1)->taken, 0);
+        assert_int_equal(ktlb_machine.cpu[1].slot->clean, ktlb_load_relaxed(&space.generation));
+        fake_take_interrupts();
+        ktlb_batch_sync(&c);
+    }
+}
+
+/* Not so where it is the older, or of the kernel's half: what is in the first room is still to be done. */
+static void a_flush_in_the_second_room_and_what_it_does_not_do_for(void **state)
+{
+    (void)state;
+    for (unsigned kernel = 0; kernel < 2; kernel++) {
+        door_of(1)->taken = TAKEN(0);
+        post_all(&a, kernel ? &ktlb_kernel : &space);
+        door_of(1)->taken = TAKEN(1);
+        begin(&b, &space, 1);
+        fake_post(&b, 1);
+        assert_int_equal(rung_at(1), ROOM_BIT(0) | ROOM_BIT(1));
+        fake_log_clear();
+        interrupt(1);
+        assert_int_equal(fake_logged, 2);
+        assert_int_equal(fake_log[0].kind, kernel ? FAKE_INVPCID : FAKE_CR3);
+        assert_true(fake_did(1, FAKE_INVLPG, 100 * PAGE));
+        assert_true(fake_acked(&a, 1) && fake_acked(&b, 1));
+        assert_int_equal(door_of(1)->taken, 0);
     }
     assert_int_equal(STAT(1, already_clean), 0);
 }
@@ -459,8 +600,8 @@ static void what_was_rung_is_forgotten_and_no_more(void **state)
         {0, ROOM_BIT(0), 0, 2},
         {TAKEN(0), ROOM_BIT(1), TAKEN(0), 1}, /* although what the first room says of the last there had both */
         {BOTH, 0, BOTH, 0},
-        {BOTH, 1, BOTH, 1},
-        {TAKEN(1), 1, TAKEN(1), 2},
+        {BOTH, 1 | KERNEL_LINE_BIT, BOTH, 1},
+        {TAKEN(1), 1 | KERNEL_LINE_BIT, TAKEN(1), 2},
     };
 
     (void)state;
@@ -715,7 +856,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(one_interrupt_for_a_round, start),
-        cmocka_unit_test_setup(a_flush_leaves_nothing_to_do, start),
         cmocka_unit_test_setup(rounds_wrap, start),
         cmocka_unit_test_setup(a_room_holds_what_was_asked, start),
         cmocka_unit_test_setup(what_fits_nowhere_is_a_bit, start),
@@ -723,8 +863,13 @@ int main(void)
         cmocka_unit_test_setup(a_room_holds_large_numbers, start),
         cmocka_unit_test_setup(both_rooms_then_lines_then_the_space, start),
         cmocka_unit_test_setup(the_same_for_the_kernel, start),
+        cmocka_unit_test_setup(the_space_does_for_the_lines_but_the_kernels, start),
+        cmocka_unit_test_setup(much_without_room_is_the_space, start),
         cmocka_unit_test_setup(a_line_for_those_without_room, start),
         cmocka_unit_test_setup(several_ops_need_both_rooms, start),
+        cmocka_unit_test_setup(the_third_of_several_ops_is_the_space, start),
+        cmocka_unit_test_setup(a_flush_in_the_second_room_does_for_the_first, start),
+        cmocka_unit_test_setup(a_flush_in_the_second_room_and_what_it_does_not_do_for, start),
         cmocka_unit_test_setup(rooms_are_free_before_their_request_is_done, start),
         cmocka_unit_test_setup(the_rooms_of_several_ops_are_read_as_they_are_executed, start),
         cmocka_unit_test_setup(what_was_rung_is_forgotten_and_no_more, start),
