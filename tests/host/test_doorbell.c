@@ -278,7 +278,8 @@ static void the_same_for_the_kernel(void **state)
     (void)state;
     for (unsigned i = 0; i <= last; i++)
         fake_dispatch(&batch[i], &ktlb_kernel, 0, 2 * i);
-    assert_int_equal(rung_at(1), ROOM_BIT(0) | ROOM_BIT(1) | ((1u << KTLB_DOORBELL_TRIES) - 1) | KERNEL_LINE_BIT | KERNEL_BIT);
+    assert_int_equal(rung_at(1), ROOM_BIT(0) | ROOM_BIT(1) | ((1u << KTLB_DOORBELL_TRIES) - 1) | KERNEL_LINE_BIT |
+                                     KERNEL_BIT);
     assert_int_equal(STAT(0, overflows), 3);
     fake_log_clear();
     interrupt(1);
