@@ -318,6 +318,53 @@ static void unless_an_erratum_asks_for_it(void **state)
     ASSERT_RECORDED("");
 }
 
+static unsigned times(const char *text, const char *word)
+{
+    unsigned count = 0;
+
+    while ((text = strstr(text, word))) {
+        text += strlen(word);
+        count++;
+    }
+    return count;
+}
+
+/* Without its details it would be everything, for what the other CPU holds may be under any tag. */
+static void and_whatever_it_is_is_told_as_it_is(void **state)
+{
+    static struct ktlb_batch several[3];
+    const char *text;
+
+    (void)state;
+    ktlb_arch.interrupt = true;
+    dispatch_to_two();
+    for (unsigned i = 0; i < 3; i++) {
+        ktlb_batch_init(&several[i], &space);
+        for (unsigned op = 0; op < 2; op++)
+            ktlb_batch_add(&several[i], ktlb_op_range((i * 2 + op) * 0x100000, (KTLB_FLUSH_MAX / 3) << 12, 12, 0));
+        ktlb_batch_dispatch(&several[i]);
+    }
+    recorded();
+    record_cpu = 1;
+    ktlb_ipi();
+    text = recorded();
+    assert_int_equal(times(text, "vale1:"), 1 + 6 * (KTLB_FLUSH_MAX / 3));
+    assert_null(strstr(text, "vmalle1"));
+    record_cpu = 0;
+    for (unsigned i = 0; i < 3; i++)
+        assert_null(ktlb_batch_sync(&several[i]));
+    assert_null(ktlb_batch_sync(&batch));
+    ktlb_batch_init(&batch, &space);
+    ktlb_batch_add(&batch, ktlb_op_all(0));
+    ktlb_batch_dispatch(&batch);
+    recorded();
+    record_cpu = 1;
+    ktlb_ipi();
+    ASSERT_RECORDED("dsb_nsh aside1:1000000000000 dsb_nsh isb");
+    record_cpu = 0;
+    assert_null(ktlb_batch_sync(&batch));
+}
+
 /* ---- other CPUs, told ---- */
 
 /* What an op says beside its address arrives with it. */
@@ -399,6 +446,7 @@ int main(void)
         cmocka_unit_test_setup(a_dispatch_of_code, start),
         cmocka_unit_test_setup(nobody_is_interrupted, start),
         cmocka_unit_test_setup(unless_an_erratum_asks_for_it, start),
+        cmocka_unit_test_setup(and_whatever_it_is_is_told_as_it_is, start),
         cmocka_unit_test_setup(a_target_is_told_of_tables, start),
         cmocka_unit_test_setup(what_the_machine_says, start),
         cmocka_unit_test_setup(loading_a_root, start),
