@@ -1,21 +1,25 @@
 /*
  * doorbell.c - one cache line per target, in which initiators leave what they ask and ring. Ours, and the default.
  *
- * A door is a line: a word that is rung, the number of the round that was answered last, and two rooms, each for a request
- * as most are: one range of few pages. Both together are room for up to four such ranges. So a shootdown moves three lines
- * per target: the initiator writes the door, the target takes it, the initiator reads the answer. Who finds the rooms taken,
- * or asks for more ranges, leaves that in one of at most 27 lines for the whole machine, once for all targets of the
- * batch; each CPU looks for a free one from a place of its own on. What fits in no line either, or is the whole space
- * anyway, is told by a bit alone.
+ * A door is a line: a word that is rung, the number of the round that was answered last, and two rooms, each for a
+ * request as most are: one range of few pages. Both together are room for up to four such ranges. So a shootdown moves
+ * three lines per target: the initiator writes the door, the target takes it, the initiator reads the answer. Who finds
+ * the rooms taken, or asks for more ranges, leaves that in one of at most 26 lines for the whole machine, once for all
+ * targets of the batch; each CPU looks for a free one from a place of its own on. What finds no free line, or is the
+ * whole space anyway, is told by a bit alone. So is what is not worth fetching a line for: where it would not be long
+ * until the target had executed more, piece by piece, than dropping the space takes. But the kernel's half is told in
+ * full wherever it can be.
  *
  * The word that is rung has a bit for each room, a bit for each of the lines, one for "flush the space", one for "flush
- * all", and in the upper half the number of the round. Ringing is one update; it tells whether the bell was silent, in
- * which case an interrupt has to be sent, and the round. The target takes all bits and begins the next round in one
- * exchange, executes them, and publishes the round as answered: to everybody who rang in it, by one store. While it
- * dispatches itself, a CPU has a bit set in its own bell, so that nobody interrupts it: it looks when it is done.
+ * all", one for "a line is the kernel's", and in the upper half the number of the round. Ringing is one update; it
+ * tells whether the bell was silent, in which case an interrupt has to be sent, and the round. The target takes all
+ * bits and begins the next round in one exchange, executes them, and publishes the round as answered: to everybody who
+ * rang in it, by one store. While it dispatches itself, a CPU has a bit set in its own bell, so that nobody interrupts
+ * it: it looks when it is done.
  *
- * Invariants: a bit rung in round r is executed before r is published as answered; only the target ends a round. A room
- * belongs to whoever took it until the target has ended the round in which it was rung.
+ * Invariants: what was rung for in round r is executed, or all that it could drop is dropped, before r is published as
+ * answered; only the target ends a round. A room belongs to whoever took it until the target has ended the round in
+ * which it was rung.
  */
 #include "../internal.h"
 

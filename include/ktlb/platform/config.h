@@ -37,7 +37,8 @@
 
 /* Above this many single invalidations a request flushes its space instead. Kernels use between 32 and 64
  * on machines like ours (Linux x86 33, Asterinas 32, strat9 64), refill cost being what they trade. The doorbell tells
- * ranges of up to 62; longer ones, where this lets them through, are the space to its targets. */
+ * ranges of up to 62; longer ones, where this lets them through, are the space to its targets. So is what finds no room
+ * there and is more than a third of this. */
 #ifndef KTLB_FLUSH_MAX
 #define KTLB_FLUSH_MAX 32
 #endif
@@ -68,7 +69,7 @@
 
 /* How many requests the whole machine has under way at the doorbells, each to any number of targets, beside the two
  * short ones that each target's door has room for; and how many places a CPU looks at for a free one before it
- * widens to the space. The first: as many as a word of 32 bits has left, five of which speak of no line. guess: the
+ * widens to the space. The first: as many as a word of 32 bits has left, six of which speak of no line. guess: the
  * second, for a failed look is a cache line of somebody else's. */
 #ifndef KTLB_DOORBELL_LINES
 #define KTLB_DOORBELL_LINES 26
