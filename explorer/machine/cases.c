@@ -68,6 +68,15 @@ static void start(struct ktlb_batch *batch, struct machine_space *space, uint64_
     ktlb_batch_dispatch(batch);
 }
 
+/* A page, in a batch of more strides than are done one by one. */
+static void start_widely(struct ktlb_batch *batch, struct machine_space *space, uint64_t va, unsigned flags)
+{
+    ktlb_batch_init(batch, machine_space_tlb(space));
+    ktlb_batch_defer(batch, &machine_map(space, va, NULL, 0)->node);
+    ktlb_batch_add(batch, ktlb_op_range(va, (KTLB_FLUSH_MAX + 1) * PAGE_SIZE, PAGE_BITS, flags));
+    ktlb_batch_dispatch(batch);
+}
+
 /* Sync, free, and scribble: from here on nobody may look at the batch. */
 static void finish(struct ktlb_batch *batch)
 {
@@ -311,13 +320,8 @@ TWO(free_table_widely, is_lazy)
 /* The same of the kernel's half: everything goes, under every tag. */
 static void unmap_kernel_widely(unsigned cpu)
 {
-    struct ktlb_batch *batch = &batches[cpu][0];
-
-    ktlb_batch_init(batch, &ktlb_kernel);
-    ktlb_batch_defer(batch, &machine_map(machine_kernel(), KERNEL(0), NULL, 0)->node);
-    ktlb_batch_add(batch, ktlb_op_range(KERNEL(0), (KTLB_FLUSH_MAX + 1) * PAGE_SIZE, PAGE_BITS, KTLB_GLOBAL));
-    ktlb_batch_dispatch(batch);
-    finish(batch);
+    start_widely(&batches[cpu][0], machine_kernel(), KERNEL(0), KTLB_GLOBAL);
+    finish(&batches[cpu][0]);
 }
 TWO(unmap_kernel_widely, switches_to_two)
 
@@ -403,6 +407,54 @@ static void several_in_flight_kernel(unsigned cpu)
         finish(&batches[cpu][i]);
 }
 TWO(several_in_flight_kernel, just_there)
+
+/* The same, the kernel's before the last: that one is told as the space alone, and the kernel's has to be read still. */
+static void several_in_flight_kernel_first(unsigned cpu)
+{
+    start_several(&batches[cpu][0]);
+    start(&batches[cpu][1], machine_kernel(), KERNEL(0), KTLB_GLOBAL);
+    start(&batches[cpu][2], one, USER(1), 0);
+    for (unsigned i = 0; i < 3; i++)
+        finish(&batches[cpu][i]);
+}
+TWO(several_in_flight_kernel_first, just_there)
+
+/* What drops the whole space comes second, and does for one of the space before it, but not for the kernel's. */
+static void kernel_in_flight_widely(unsigned cpu)
+{
+    start(&batches[cpu][0], machine_kernel(), KERNEL(0), KTLB_GLOBAL);
+    start_widely(&batches[cpu][1], one, USER(0), 0);
+    finish(&batches[cpu][0]);
+    finish(&batches[cpu][1]);
+}
+TWO(kernel_in_flight_widely, just_there)
+
+static void in_flight_widely(unsigned cpu)
+{
+    start(&batches[cpu][0], one, USER(1), 0);
+    start_widely(&batches[cpu][1], one, USER(0), 0);
+    start(&batches[cpu][2], one, USER(2), 0);
+    for (unsigned i = 0; i < 3; i++)
+        finish(&batches[cpu][i]);
+}
+TWO(in_flight_widely, just_there)
+
+/* The last is of two ops of the kernel's half, and finds all taken, and a line rung for already. */
+static void kernel_several_in_flight(unsigned cpu)
+{
+    struct ktlb_batch *batch = &batches[cpu][2];
+
+    start_several(&batches[cpu][0]);
+    start(&batches[cpu][1], one, USER(1), 0);
+    ktlb_batch_init(batch, &ktlb_kernel);
+    ktlb_batch_defer(batch, &machine_map(machine_kernel(), KERNEL(0), NULL, 0)->node);
+    for (unsigned page = 0; page < 4; page += 3)
+        ktlb_batch_add(batch, ktlb_op_range(KERNEL(page), PAGE_SIZE, PAGE_BITS, KTLB_GLOBAL));
+    ktlb_batch_dispatch(batch);
+    for (unsigned i = 0; i < 3; i++)
+        finish(&batches[cpu][i]);
+}
+TWO(kernel_several_in_flight, just_there)
 
 /* The largest between two others, and one after it that takes what the first has given back. */
 static void several_in_between(unsigned cpu)
@@ -856,6 +908,45 @@ static void each_unmaps_two(unsigned cpu)
     machine_idle();
 }
 
+/* The one drops the whole space for its own request, and takes it that this did for the other's as well. */
+static void one_unmaps_widely(unsigned cpu)
+{
+    if (cpu == 0) {
+        unmap(one, USER(0), 0);
+    } else {
+        start_widely(&batches[1][0], one, USER(1), 0);
+        finish(&batches[1][0]);
+    }
+    machine_idle();
+}
+
+/* Two ops do no such thing. */
+static void one_unmaps_several(unsigned cpu)
+{
+    if (cpu == 0) {
+        unmap(one, USER(1), 0);
+    } else {
+        start_several(&batches[1][0]);
+        finish(&batches[1][0]);
+    }
+    machine_idle();
+}
+
+/* The second has executed its own before the first's, of which the space's drop is for no more than itself and what was
+ * before it: which of the others is done and which is not has to be known exactly. */
+static void executed_ahead_of_a_flush(unsigned cpu)
+{
+    if (cpu == 0) {
+        start_widely(&batches[0][0], one, USER(0), 0);
+        start(&batches[0][1], one, USER(1), 0);
+        finish(&batches[0][0]);
+        finish(&batches[0][1]);
+    } else {
+        unmap(one, USER(2), 0);
+    }
+    machine_idle();
+}
+
 /* P6: who cannot hold it is not interrupted; final looks at the count. */
 static void second_in_two(void)
 {
@@ -1113,6 +1204,18 @@ static void two_initiators_one_target(unsigned cpu)
 {
     if (cpu < 2)
         unmap(one, USER(cpu), 0);
+    machine_idle();
+}
+
+/* One of the two asks for the whole space, by which the other is served as well. */
+static void two_initiators_one_widely(unsigned cpu)
+{
+    if (cpu == 0) {
+        unmap(one, USER(0), 0);
+    } else if (cpu == 1) {
+        start_widely(&batches[1][0], one, USER(1), 0);
+        finish(&batches[1][0]);
+    }
     machine_idle();
 }
 
@@ -1547,6 +1650,10 @@ const struct ex_case cases[] = {
     CASE("in-flight-kernel", 2, both_in_one, many_in_flight_mixed_just_there, "P2: the last for the kernel's half"),
     CASE("in-flight-several", 2, both_in_one, several_in_flight_just_there, "P2: the first of several ops"),
     CASE("in-flight-several-kernel", 2, both_in_one, several_in_flight_kernel_just_there, "P2: and the last for the kernel's half"),
+    CASE("in-flight-kernel-line", 2, both_in_one, several_in_flight_kernel_first_just_there, "P2: and the last but one"),
+    CASE("in-flight-kernel-several", 2, both_in_one, kernel_several_in_flight_just_there, "P2: the last of several ops of that"),
+    CASE("in-flight-kernel-wide", 2, both_in_one, kernel_in_flight_widely_just_there, "P2: of that, and of the whole space"),
+    CASE("in-flight-wide", 2, both_in_one, in_flight_widely_just_there, "P2: one of the whole space among others"),
     CASE("in-flight-between", 2, both_in_one, several_in_between_just_there, "P2: one of several ops among others"),
     CASE("done", 2, both_in_one, asks_without_waiting_just_there, "P2: asking instead of waiting"),
     CASE("hand-over", 2, both_in_one, hands_over_waits_for_the_other, "P2: dispatched on one CPU, synced on another"),
@@ -1583,6 +1690,9 @@ const struct ex_case cases[] = {
     CASE("crossing-masked", 2, both_in_one, each_unmaps_masked, "P5: the same with interrupts masked"),
     CASE("crossing-turned-away", 2, both_in_one, asks_and_turns_away, "P5: and one does something else before it syncs"),
     CASE("crossing-in-flight", 2, both_in_one, each_unmaps_two, "P5: two initiators with two batches each"),
+    CASE("crossing-wide", 2, both_in_one, one_unmaps_widely, "P1 P5: two initiators, one of which drops the space"),
+    CASE("crossing-several", 2, both_in_one, one_unmaps_several, "P1 P5: the same, but one asks for several ops"),
+    CASE("crossing-ahead", 2, both_in_one, executed_ahead_of_a_flush, "P1 P5: what is done out of order, before a drop"),
     CASE("stray", 2, both_in_one_and_strays, unmap_one_looks_around, "P2: interrupts from nobody"),
     CASE("re-entry", 2, both_in_one_and_a_handler, unmap_one_just_there, "P2: a handler unmaps on top of an unmap"),
     CASE("re-entry-target", 2, both_in_one_and_a_handler_there, unmap_one_looks_around, "P2 P5: and on the target"),
@@ -1599,6 +1709,7 @@ const struct ex_case cases[] = {
      .body = unmap_one_just_there, .final = nobody_was_interrupted, .before_step = hardware_before_step,
      .idle = hardware_deliver},
     CASE("three-initiators", 3, third_in_one, two_initiators_one_target, "P2: two initiators, one target"),
+    CASE("three-wide", 3, third_in_one, two_initiators_one_widely, "P1 P2: the same, one of them of the whole space"),
     CASE("three-apart", 3, third_in_one, two_initiators_one_of_several_ops, "P2: the same, one of them of pages that lie apart"),
     CASE("three-several", 3, third_in_one, several_against_one, "P2: and one of them asks for several ops"),
     CASE("three-asked-while-away", 3, only_kernel, asked_while_away, "P2 P4: and it leaves and comes back"),
