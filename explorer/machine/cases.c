@@ -728,6 +728,29 @@ static void write_over(unsigned cpu)
     machine_idle();
 }
 
+/* A request and no page: it raises the generation, and takes its place in the ring. */
+static void ask(struct machine_space *space)
+{
+    ktlb_flush(machine_space_tlb(space), ktlb_op_range(USER(1), PAGE_SIZE, PAGE_BITS, 0));
+}
+
+/* The first CPU is still writing its entry when the second, two dispatches on, does without; the one after that finds there
+ * what is older than what it expects, and of which it knows nothing. */
+static void write_over_older(unsigned cpu)
+{
+    if (cpu == 0) {
+        unmap_run(one, 0, 1, 0);
+    } else {
+        ask(one);
+        ask(one);
+        machine_switch(two, true);
+        ask(one);
+        unmap_run(one, 2, 2, 0);
+        machine_switch(one, true);
+    }
+    machine_idle();
+}
+
 /* TRAPS 31: the initiator runs another space than the one it shoots. */
 static void unmap_in_two(unsigned cpu)
 {
@@ -1685,6 +1708,7 @@ const struct ex_case cases[] = {
     CASE("ring-lazy", 2, second_in_one, unmap_two_is_lazy, "P4: stops being lazy, likewise"),
     CASE("ring-tables", 2, second_in_two_was_in_one, free_table_comes_in, "P1 P4: a table was freed meanwhile"),
     CASE("ring-writers", 2, second_in_two_was_in_one, write_over, "P4: two initiators write one entry of the ring"),
+    CASE("ring-writers-older", 2, second_in_one, write_over_older, "P4: and one finds an entry older than it expects"),
     CASE("from-elsewhere", 2, second_in_two_was_in_one, unmap_in_two_goes_and_returns, "P1: the initiator is in neither"),
     CASE("crossing", 2, both_in_one, each_unmaps, "P5: two initiators, each the other's target"),
     CASE("crossing-masked", 2, both_in_one, each_unmaps_masked, "P5: the same with interrupts masked"),
