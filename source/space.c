@@ -86,9 +86,9 @@ void ktlb_space_remember(struct ktlb_space *space, uint64_t generation, struct k
 
     /* What is there most often is not loaded first: that would fetch the line twice, to be read and to be written.
      * Acquire [E1], pairs with [E3] of the previous writer: its words come before ours, and do not reappear over them. */
-    if (!ktlb_rmw_cas_acquire(&entry->generation, &held, CLAIMED) &&
-        (held >= generation || !ktlb_rmw_cas_acquire(&entry->generation, &held, CLAIMED)))
-        return;
+    for (unsigned tries = 0; !ktlb_rmw_cas_acquire(&entry->generation, &held, CLAIMED); tries++)
+        if (held >= generation || tries)
+            return;
     /* Release [E2], pairs with the acquire in recall: who reads one of these words sees the entry claimed, or newer. */
     ktlb_store_release(&entry->va, op.va);
     ktlb_store_release(&entry->extent, (uint64_t)op.flags << 40 | (uint64_t)op.shift << 32 | op.count);
