@@ -43,6 +43,7 @@ enum {
     OP,         /* the first of them: an address, and below its page count and one more (6 bits; 0: all), shift (6 bits) */
     ROOM        /* one op and what is before it */
 };
+#define DOOR_OPS (2 * ROOM - OP) /* in both rooms */
 #define COUNT 255u
 #define OP_COUNT_MAX 63u
 KTLB_STATIC_ASSERT(KTLB_PAGE_SHIFT >= 12 && KTLB_OP_FLAGS < 16 && KTLB_BATCH_OPS <= COUNT, "a request fits in its words");
@@ -153,11 +154,12 @@ static uint64_t strides_of(const uint64_t *words)
 
 /* ---- the initiator ---- */
 
-/* Whether a request that is in no room is worth a line. Not if two more like it, which may be what the rooms are taken by,
- * are more than it takes to drop the space: then the target need not fetch the line. */
+/* Whether a request that is in no room is worth a line. Not if there would be room, but two more like it have it, and all
+ * three are more than it takes to drop the space: then the target need not fetch the line. */
 static bool worth_a_line(const struct ktlb_request *request)
 {
-    if (!KTLB_BY_HARDWARE && request->space_id != KTLB_KERNEL_ID && 3 * ktlb_request_strides(request) > KTLB_FLUSH_MAX)
+    if (request->count <= DOOR_OPS && !KTLB_BY_HARDWARE && request->space_id != KTLB_KERNEL_ID &&
+        3 * ktlb_request_strides(request) > KTLB_FLUSH_MAX)
         return false;
     return request_fits(request) && (request->op[0].count != KTLB_ALL || KTLB_BY_HARDWARE);
 }
@@ -219,7 +221,7 @@ static void rung(struct ktlb_batch *batch, unsigned cpu, uint64_t before, struct
 /* Of several ops, one of many strides, or for tags of the machine. */
 KTLB_OUTLINE void post_long(struct ktlb_cpu *self, struct ktlb_batch *batch, struct ktlb_cpuset *kick)
 {
-    bool fits = batch->request.count <= 2 * ROOM - OP && !KTLB_BY_HARDWARE && request_fits(&batch->request);
+    bool fits = batch->request.count <= DOOR_OPS && !KTLB_BY_HARDWARE && request_fits(&batch->request);
     uint64_t bit = 0, before;
 
     KTLB_CPUSET_EACH(cpu, &batch->waiting) {

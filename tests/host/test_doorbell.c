@@ -364,6 +364,24 @@ static void much_without_room_is_the_space(void **state)
     }
 }
 
+/* More ops than a door has room for: that it was not there says nothing of others. */
+static void many_ops_are_worth_a_line(void **state)
+{
+    (void)state;
+    ktlb_batch_init(&a, &space);
+    for (unsigned i = 0; i < 5; i++)
+        ktlb_batch_add(&a, pages(9 * i * PAGE, KTLB_FLUSH_MAX / 5, 12, 0));
+    fake_post(&a, 1);
+    assert_int_equal(a.line, 0);
+    assert_int_equal(rung_at(1), 1);
+    fake_log_clear();
+    interrupt(1);
+    assert_int_equal(fake_count(1, FAKE_INVLPG), KTLB_FLUSH_MAX / 5 * 5);
+    assert_int_equal(fake_logged, KTLB_FLUSH_MAX / 5 * 5);
+    assert_true(ktlb_batch_done(&a));
+    ktlb_batch_sync(&a);
+}
+
 /* What is left for the lines is one copy, for those targets alone whose rooms were taken. */
 static void a_line_for_those_without_room(void **state)
 {
@@ -866,6 +884,7 @@ int main(void)
         cmocka_unit_test_setup(the_same_for_the_kernel, start),
         cmocka_unit_test_setup(the_space_does_for_the_lines_but_the_kernels, start),
         cmocka_unit_test_setup(much_without_room_is_the_space, start),
+        cmocka_unit_test_setup(many_ops_are_worth_a_line, start),
         cmocka_unit_test_setup(a_line_for_those_without_room, start),
         cmocka_unit_test_setup(several_ops_need_both_rooms, start),
         cmocka_unit_test_setup(the_third_of_several_ops_is_the_space, start),
