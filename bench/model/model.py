@@ -171,6 +171,17 @@ def counts_of(sums):
     )
 
 
+def busy(sums, line):
+    """Nanoseconds for which all CPUs together are busy with one shootdown, waiting included: of the counts of a cell in
+    which all of them shoot, what bounds how many there are in a time."""
+    many = sums["shootdowns"]
+    return (
+        (sums["initiator_instructions"] + sums["service_instructions"]) / many * COST["instruction"]
+        + (lines_of(sums, "initiator") + lines_of(sums, "service")) / many * line
+        + sums["interrupts"] / sums["dispatches"] * calibrated()
+    )
+
+
 def straight(points):
     """Least squares: (value at 0, slope, the largest error at a point as a share of it)."""
     n, sx, sy = len(points), sum(x for x, _ in points), sum(y for _, y in points)
