@@ -68,7 +68,6 @@ struct line {
 
 static struct line *lines;
 static struct door *doors;
-static unsigned cpus;
 
 size_t ktlb_doorbell_memory_size(unsigned count)
 {
@@ -79,7 +78,6 @@ void ktlb_doorbell_init(void *memory, unsigned count)
 {
     lines = (struct line *)memory;
     doors = (struct door *)(lines + KTLB_DOORBELL_LINES);
-    cpus = count;
     for (unsigned i = 0; i < KTLB_DOORBELL_LINES; i++)
         lines[i] = (struct line){0};
     for (unsigned i = 0; i < count; i++)
@@ -172,7 +170,7 @@ KTLB_OUTLINE uint64_t take_line(struct ktlb_cpu *self, struct ktlb_batch *batch)
 
     if (worth_a_line(request))
         batch->line = ktlb_line_claim(&lines->taken, sizeof(*lines), KTLB_DOORBELL_LINES,
-                                      self->number * KTLB_DOORBELL_LINES / cpus, KTLB_DOORBELL_TRIES);
+                                      self->number % KTLB_DOORBELL_LINES, KTLB_DOORBELL_TRIES);
     if (batch->line == KTLB_LINE_NONE)
         return kernel ? KERNEL_BIT : SPACE_BIT;
     request_write(lines[batch->line].words, request);
