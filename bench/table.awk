@@ -1,12 +1,11 @@
 # A table of what one shootdown costs, from CSV files of bench/count: means of the rounds, a line a cell and protocol.
 #
 # The floor: each target is interrupted once; three lines a target (the request read, the answer written, the answer
-# read), four where five or six ranges fill a line alone. "lines" are dirty + clean + upgrades on both paths. "initi."
-# is an initiator's instructions in one shootdown, "target" a target's in one service; "all" is what all CPUs together
-# executed from the row's begin to its end, waiting and the others' own work included: the clock counts that. "+-%" is
-# the standard error of the mean before it, by how far the rounds differ. Where the default, the first, is behind
-# another protocol by more than five percent, the end of its line says in what, how far, and whom; with a question mark
-# where twice the standard error reaches back to that.
+# read). "lines" are dirty + clean + upgrades on both paths. "initi." is an initiator's instructions in one shootdown,
+# "target" a target's in one service; "all" is what all CPUs together executed from the row's begin to its end, waiting
+# and the others' own work included: the clock counts that. "+-%" is the standard error of the mean before it, by how
+# far the rounds differ. Where the default, the first, is behind another protocol by more than five percent, the end of
+# its line says in what, how far, and whom; with a question mark where twice the standard error reaches back to that.
 function per(part, whole) { return whole ? part / whole : 0 }
 function note(what, value) {
     mean[what, key] += value
@@ -44,7 +43,7 @@ FNR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
     else if (!(key in n)) list[cell] = list[cell] " " $at["protocol"]
     n[key]++
     told[key] = $at["told"]
-    floor[key] = told[key] * ($at["ranges"] == 5 || $at["ranges"] == 6 ? 4 : 3)
+    floor[key] = told[key] * 3
     many = $at["shootdowns"]; counted = $at["dispatches"]; services = $at["service_times"]
     dirty = ($at["initiator_dirty"] + $at["service_dirty"]) / many
     clean = ($at["initiator_clean"] + $at["service_clean"]) / many

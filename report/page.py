@@ -411,7 +411,7 @@ def verdicts(cells, default):
         at, row, bad = dict(zip(model.CELL, cell)), list(cell), []
         where = ", ".join(f"{name} {value}" for name, value in at.items())
         told = per_shootdown(cells[cell][default][0])["targets"]
-        for what, floor in zip(judged, (model.floor_lines(cell, told), told)):
+        for what, floor in zip(judged, (model.floor_lines(told), told)):
             means = {name: mean(cells[cell][name], what) for name in (default, *others) if name in cells[cell]}
             widest = max([widest, *(error / value for value, error in means.values() if value)])
             row += [number(floor), *(number(means[name][0]) if name in means else "" for name in (default, *others))]
@@ -487,7 +487,7 @@ def every_cell(cells):
             *cell,
             protocol,
             *(number(cost[what]) for what in ("targets", "interrupts", "full", "lines")),
-            number(model.floor_lines(cell, cost["targets"])),
+            number(model.floor_lines(cost["targets"])),
             number(cost["instructions"]),
             number(cost["each target"]),
         )
@@ -723,8 +723,8 @@ def main(directory, files):
         (
             "What a shootdown costs, beside the floor",
             "Counts of an emulator, not times. The floor: an interrupt for each target, and "
-            "three lines: the request read, the answer written, the answer read (four, where five or six ranges fill "
-            "a line alone). Initiators that ask at once may share interrupts, and be below it.",
+            "three lines: the request read, the answer written, the answer read. Initiators that ask at once may share "
+            "interrupts, and be below it.",
             bench(files, protocols[0]),
         ),
         ("On machines we do not have", "", modelled(files)),

@@ -111,11 +111,10 @@ def checks():
 CELL = "cpus members initiators pages ranges space lazy".split()
 
 
-def floor_lines(cell, targets):
-    """What no protocol can be below in @cell, where each target is told alone: the request read, the answer written, the
-    answer read. Five or six ranges, with whose they are and of which dispatch, fill a line of 64 bytes, in which there is
-    then no answer; more are no ranges any more."""
-    return targets * (4 if 5 <= cell[CELL.index("ranges")] <= 6 else 3)
+def floor_lines(targets):
+    """What no protocol can be below where each target is told alone: the request read, the answer written, the answer
+    read."""
+    return 3 * targets
 
 
 def cell_of(row):

@@ -2,13 +2,13 @@
  * doorbell.c - one cache line per target, in which initiators leave what they ask and ring. Ours, and the default.
  *
  * A door is a line: a word that is rung, the number of the round that was answered last, and two rooms, each for a
- * request as most are: one range of few pages. Both together are room for up to four such ranges. So a shootdown moves
- * three lines per target: the initiator writes the door, the target takes it, the initiator reads the answer. Who finds
- * the rooms taken, or asks for more ranges, leaves that in one of at most 26 lines for the whole machine, once for all
- * targets of the batch; each CPU looks for a free one from a place of its own on. What finds no free line, or is the
- * whole space anyway, is told by a bit alone. So is what is not worth fetching a line for: where it would not be long
- * until the target had executed more, piece by piece, than dropping the space takes. But the kernel's half is told in
- * full wherever it can be.
+ * request as most are: one range of few pages. Both together are room for up to four such ranges, or seven that are near
+ * to each other. So a shootdown moves three lines per target: the initiator writes the door, the target takes it, the
+ * initiator reads the answer. Who finds the rooms taken, or asks for more than they hold, leaves that in one of at most
+ * 26 lines for the whole machine, once for all targets of the batch; each CPU looks for a free one from a place of its
+ * own on. What finds no free line, or is the whole space anyway, is told by a bit alone. So is what is not worth
+ * fetching a line for: where it would not be long until the target had executed more, piece by piece, than dropping the
+ * space takes. But the kernel's half is told in full wherever it can be.
  *
  * The word that is rung has a bit for each room, a bit for each of the lines, one for "flush the space", one for "flush
  * all", one for "a line is the kernel's", and in the upper half the number of the round. Ringing is one update; it
@@ -37,15 +37,20 @@ KTLB_STATIC_ASSERT(KTLB_DOORBELL_LINES <= LINES_MAX, "a bell has 32 bits, six of
 
 /* A request in words of 8 bytes: in a room, in both, or in a line. */
 enum {
-    HEAD,       /* the space's number (52 bits: spaces made at a million a second take 142 years), flags (4 bits) and count
-                 * (8 bits). The flags of all ops together are those of each: that asks for no less */
+    HEAD,       /* the space's number (52 bits: spaces made at a million a second take 142 years), flags (4 bits), NEAR and
+                 * count (7 bits). The flags of all ops together are those of each: that asks for no less */
     GENERATION, /* by the protocol hardware, which has none: where the space is, under whose tag it invalidates */
     OP,         /* the first of them: an address, and below its page count and one more (6 bits; 0: all), shift (6 bits) */
     ROOM        /* one op and what is before it */
 };
-#define DOOR_OPS (2 * ROOM - OP) /* in both rooms */
-#define COUNT 255u
+#define COUNT 127u
 #define OP_COUNT_MAX 63u
+/* What lies in both rooms: so many ops, or, if those after the first lie near to it, two of them in a word: how many pages
+ * of 4 KiB away (26 bits, signed), and the page count and one more. */
+#define DOOR_OPS (2 * ROOM - OP)
+#define NEAR_OPS (2 * DOOR_OPS - 1)
+#define NEAR 128u
+#define NEAR_MAX (UINT64_C(1) << 37)
 KTLB_STATIC_ASSERT(KTLB_PAGE_SHIFT >= 12 && KTLB_OP_FLAGS < 16 && KTLB_BATCH_OPS <= COUNT, "a request fits in its words");
 
 /* Who has a room, in a word of their own. Not bit 0: setting and testing that one is an exchange in a loop for gcc 12. */
@@ -123,12 +128,56 @@ static bool request_fits(const struct ktlb_request *request)
     return true;
 }
 
-static void request_write(uint64_t *words, const struct ktlb_request *request)
+/* Whether the ops are more than lie in both rooms as they are, and do by how near they are. */
+static bool is_near(const struct ktlb_request *request)
 {
-    words[HEAD] = head_of(request);
+    const struct ktlb_op *first = request->op;
+
+    if (request->count <= DOOR_OPS || request->count > NEAR_OPS)
+        return false;
+    for (uint32_t i = 1; i < request->count; i++)
+        if (request->op[i].shift != first->shift || request->op[i].va - first->va + NEAR_MAX >= 2 * NEAR_MAX)
+            return false;
+    return true;
+}
+
+static uint64_t near_word_of(struct ktlb_op op, struct ktlb_op first)
+{
+    return (uint32_t)((op.va - first.va) >> 6) | (op.count + 1);
+}
+
+static struct ktlb_op near_op_of(uint32_t word, struct ktlb_op first)
+{
+    first.va += (uint64_t)((int64_t)(int32_t)(word & ~OP_COUNT_MAX) * 64);
+    first.count = (word & OP_COUNT_MAX) - 1;
+    return first;
+}
+
+/* How many words it is. */
+static uint32_t request_write(uint64_t *words, const struct ktlb_request *request)
+{
+    const struct ktlb_op *op = request->op;
+    bool near = is_near(request);
+
+    words[HEAD] = head_of(request) | (near ? NEAR : 0);
     words[GENERATION] = KTLB_BY_HARDWARE ? (uintptr_t)request->space : request->generation;
-    for (uint32_t i = 0; i < request->count; i++)
-        words[OP + i] = word_of(request->op[i]);
+    words[OP] = word_of(op[0]);
+    for (uint32_t i = 1; i < request->count; i++) {
+        if (!near)
+            words[OP + i] = word_of(op[i]);
+        else if (i % 2)
+            words[OP + (i + 1) / 2] = near_word_of(op[i], op[0]);
+        else
+            words[OP + i / 2] |= near_word_of(op[i], op[0]) << 32;
+    }
+    return near ? OP + 1 + request->count / 2 : OP + request->count;
+}
+
+KTLB_INLINE struct ktlb_op op_at(const uint64_t *words, uint64_t head, uint32_t i)
+{
+    if (KTLB_UNLIKELY(head & NEAR) && i)
+        return near_op_of((uint32_t)(words[OP + (i + 1) / 2] >> (i % 2 ? 0 : 32)), op_of(words[OP], head));
+    return op_of(words[OP + i], head);
 }
 
 static void request_read(struct ktlb_request *request, const uint64_t *words)
@@ -139,7 +188,7 @@ static void request_read(struct ktlb_request *request, const uint64_t *words)
     request->count = words[HEAD] & COUNT;
     request->flags = words[HEAD] >> 8 & 15;
     for (uint32_t i = 0; i < request->count; i++)
-        request->op[i] = op_of(words[OP + i], words[HEAD]);
+        request->op[i] = op_at(words, words[HEAD], i);
 }
 
 static uint64_t strides_of(const uint64_t *words)
@@ -152,12 +201,17 @@ static uint64_t strides_of(const uint64_t *words)
 
 /* ---- the initiator ---- */
 
+/* Whether a door has room for it. */
+static bool fits_a_door(const struct ktlb_request *request)
+{
+    return !KTLB_BY_HARDWARE && request_fits(request) && (request->count <= DOOR_OPS || is_near(request));
+}
+
 /* Whether a request that is in no room is worth a line. Not if there would be room, but two more like it have it, and all
  * three are more than it takes to drop the space: then the target need not fetch the line. */
 static bool worth_a_line(const struct ktlb_request *request)
 {
-    if (request->count <= DOOR_OPS && !KTLB_BY_HARDWARE && request->space_id != KTLB_KERNEL_ID &&
-        3 * ktlb_request_strides(request) > KTLB_FLUSH_MAX)
+    if (fits_a_door(request) && request->space_id != KTLB_KERNEL_ID && 3 * ktlb_request_strides(request) > KTLB_FLUSH_MAX)
         return false;
     return request_fits(request) && (request->op[0].count != KTLB_ALL || KTLB_BY_HARDWARE);
 }
@@ -219,8 +273,9 @@ static void rung(struct ktlb_batch *batch, unsigned cpu, uint64_t before, struct
 /* Of several ops, one of many strides, or for tags of the machine. */
 KTLB_OUTLINE void post_long(struct ktlb_cpu *self, struct ktlb_batch *batch, struct ktlb_cpuset *kick)
 {
-    bool fits = batch->request.count <= DOOR_OPS && !KTLB_BY_HARDWARE && request_fits(&batch->request);
-    uint64_t bit = 0, before;
+    uint64_t words[2 * ROOM], bit = 0, before;
+    bool fits = fits_a_door(&batch->request);
+    uint32_t size = fits ? request_write(words, &batch->request) : 0;
 
     KTLB_CPUSET_EACH(cpu, &batch->waiting) {
         struct door *door = &doors[cpu];
@@ -228,7 +283,8 @@ KTLB_OUTLINE void post_long(struct ktlb_cpu *self, struct ktlb_batch *batch, str
 
         /* Acquire, pairs with the release in free_rooms as in take_room. */
         if (fits && ktlb_rmw_cas_acquire_u32(&door->taken, &none, TAKEN_BOTH)) {
-            request_write(door->rooms, &batch->request);
+            for (uint32_t i = 0; i < size; i++)
+                door->rooms[i] = words[i];
             before = ring_for_room(door, 0);
         } else if (fits && batch->request.space_id != KTLB_KERNEL_ID &&
                    ktlb_load_relaxed(&door->bell) & (ROOM_BIT(0) - 1)) {
@@ -335,7 +391,7 @@ KTLB_OUTLINE void execute_several(struct ktlb_cpu *self, const uint64_t *words, 
     if (ktlb_cpu_lacks(self, head >> 12, generation)) {
         KTLB_EVENT(self, EXECUTE, head >> 12, generation, strides_of(words));
         for (uint32_t i = 0; i < (head & COUNT); i++) {
-            struct ktlb_op op = op_of(words[OP + i], head);
+            struct ktlb_op op = op_at(words, head, i);
 
             ktlb_arch_flush_range(op);
             KTLB_COUNT(self, strides, op.count);

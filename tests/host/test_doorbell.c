@@ -162,6 +162,37 @@ static void a_room_holds_what_was_asked(void **state)
     assert_int_equal(in_rooms, 13 + 4 + 2);
 }
 
+/* Five ops and more lie in both rooms if they lie near to the first of them: as far as 26 bits of pages say. */
+static void a_door_holds_more_that_lie_near(void **state)
+{
+    const uint64_t middle = 0x7f0000000000, far = UINT64_C(1) << 37;
+    struct ktlb_op six[] = {pages(middle, 1, 12, KTLB_TABLES), pages(middle - far, 62, 12, 0),
+                            pages(middle + far - PAGE, 1, 12, 0), pages(middle + 9 * PAGE, 61, 12, 0),
+                            pages(middle - 3 * PAGE, 2, 12, 0), pages(middle + 5 * PAGE, 3, 12, KTLB_EXEC)};
+    const struct ktlb_op around[] = {pages(PAGE * 2, 1, 12, 0), pages(0, 1, 12, 0), pages(UINT64_C(0) - 2 * PAGE, 1, 12, 0),
+                                     pages(PAGE * 8, 1, 12, 0), pages(PAGE * 4, 3, 12, 0)};
+    const struct ktlb_op huge[] = {pages(UINT64_C(8) << 30, 1, 30, 0), pages(UINT64_C(4) << 30, 2, 30, 0),
+                                   pages(UINT64_C(1) << 30, 1, 30, 0), pages(UINT64_C(10) << 30, 1, 30, 0),
+                                   pages(UINT64_C(12) << 30, 1, 30, 0)};
+
+    (void)state;
+    ask(&space, six, 5, true);
+    ask(&space, six, 6, true);
+    ask(&space, around, 5, true);
+    ask(&space, huge, 5, true);
+    for (unsigned i = 1; i < 6; i++) {
+        const struct ktlb_op was = six[i];
+
+        six[i] = pages(middle - far - (i == 1 ? 1 : 3) * PAGE, 1, 12, 0); /* not to be joined to that one */
+        ask(&space, six, 6, false);
+        six[i] = pages(middle + far + (i == 2 ? 0 : 2) * PAGE, 1, 12, 0);
+        ask(&space, six, 6, false);
+        six[i] = pages(middle + (UINT64_C(1) << 30), 1, 21, 0);
+        ask(&space, six, 6, false);
+        six[i] = was;
+    }
+}
+
 /* More strides than there are bits for are the space, or everything. */
 static void what_fits_nowhere_is_a_bit(void **state)
 {
@@ -364,13 +395,13 @@ static void much_without_room_is_the_space(void **state)
     }
 }
 
-/* More ops than a door has room for: that it was not there says nothing of others. */
+/* More ops than a door has room for, as far apart as these: that it was not there says nothing of others. */
 static void many_ops_are_worth_a_line(void **state)
 {
     (void)state;
     ktlb_batch_init(&a, &space);
     for (unsigned i = 0; i < 5; i++)
-        ktlb_batch_add(&a, pages(9 * i * PAGE, KTLB_FLUSH_MAX / 5, 12, 0));
+        ktlb_batch_add(&a, pages((uint64_t)i << 40, KTLB_FLUSH_MAX / 5, 12, 0));
     fake_post(&a, 1);
     assert_int_equal(a.line, 0);
     assert_int_equal(rung_at(1), 1);
@@ -877,6 +908,7 @@ int main(void)
         cmocka_unit_test_setup(one_interrupt_for_a_round, start),
         cmocka_unit_test_setup(rounds_wrap, start),
         cmocka_unit_test_setup(a_room_holds_what_was_asked, start),
+        cmocka_unit_test_setup(a_door_holds_more_that_lie_near, start),
         cmocka_unit_test_setup(what_fits_nowhere_is_a_bit, start),
         cmocka_unit_test_setup(a_room_holds_flags, start),
         cmocka_unit_test_setup(a_room_holds_large_numbers, start),

@@ -37,7 +37,7 @@
 
 /* Above this many single invalidations a request flushes its space instead. Kernels use between 32 and 64
  * on machines like ours (Linux x86 33, Asterinas 32, strat9 64), refill cost being what they trade. The doorbell tells
- * ranges of up to 62; longer ones, where this lets them through, are the space to its targets. So are up to four ranges
+ * ranges of up to 62; longer ones, where this lets them through, are the space to its targets. So are few ranges
  * that find no room there and are more than a third of this. */
 #ifndef KTLB_FLUSH_MAX
 #define KTLB_FLUSH_MAX 32
