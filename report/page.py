@@ -542,7 +542,8 @@ def throughput(paths, cells, default):
     text = "<p>Shootdowns in a time: the median of the rounds, and the middle half of them, by the default's median in the "
     text += "same run. Emulated CPUs are threads here: on a host with fewer processors than the machine has CPUs a target "
     text += "answers when the host next lets it run, and that is what these times measure. Where the halves overlap they "
-    text += "decide nothing. What all CPUs execute for one shootdown does repeat:</p>"
+    text += "decide nothing; nor do they beyond what they differ by in private spaces, where nobody is told, and what "
+    text += "differs is the host. What all CPUs execute for one shootdown does repeat:</p>"
     many = [cell for cell in sorted(executed) if cell[2] > 1 and cell in rounds]
     loud = [cell for cell in many if cell[CELLS["space"]] == "shared"]  # in private spaces nobody is told
 
