@@ -345,6 +345,13 @@ static void unmap_twice(unsigned cpu)
 }
 TWO(unmap_twice, just_there)
 
+/* What of this CPU is in flight, in its order. */
+static void finish_three(unsigned cpu)
+{
+    for (unsigned i = 0; i < 3; i++)
+        finish(&batches[cpu][i]);
+}
+
 /* More batches in flight than a mailbox has slots; waited for in the reverse order. */
 static void many_in_flight(unsigned cpu)
 {
@@ -371,8 +378,7 @@ static void many_in_flight_mixed(unsigned cpu)
     start(&batches[cpu][0], one, USER(0), 0);
     start(&batches[cpu][1], one, USER(1), 0);
     start(&batches[cpu][2], machine_kernel(), KERNEL(0), KTLB_GLOBAL);
-    for (unsigned i = 0; i < 3; i++)
-        finish(&batches[cpu][i]);
+    finish_three(cpu);
 }
 TWO(many_in_flight_mixed, just_there)
 
@@ -393,8 +399,7 @@ static void several_in_flight(unsigned cpu)
     start_several(&batches[cpu][0]);
     start(&batches[cpu][1], one, USER(1), 0);
     start(&batches[cpu][2], one, USER(2), 0);
-    for (unsigned i = 0; i < 3; i++)
-        finish(&batches[cpu][i]);
+    finish_three(cpu);
 }
 TWO(several_in_flight, just_there)
 
@@ -403,8 +408,7 @@ static void several_in_flight_kernel(unsigned cpu)
     start_several(&batches[cpu][0]);
     start(&batches[cpu][1], one, USER(1), 0);
     start(&batches[cpu][2], machine_kernel(), KERNEL(0), KTLB_GLOBAL);
-    for (unsigned i = 0; i < 3; i++)
-        finish(&batches[cpu][i]);
+    finish_three(cpu);
 }
 TWO(several_in_flight_kernel, just_there)
 
@@ -414,8 +418,7 @@ static void several_in_flight_kernel_first(unsigned cpu)
     start_several(&batches[cpu][0]);
     start(&batches[cpu][1], machine_kernel(), KERNEL(0), KTLB_GLOBAL);
     start(&batches[cpu][2], one, USER(1), 0);
-    for (unsigned i = 0; i < 3; i++)
-        finish(&batches[cpu][i]);
+    finish_three(cpu);
 }
 TWO(several_in_flight_kernel_first, just_there)
 
@@ -434,8 +437,7 @@ static void in_flight_widely(unsigned cpu)
     start(&batches[cpu][0], one, USER(1), 0);
     start_widely(&batches[cpu][1], one, USER(0), 0);
     start(&batches[cpu][2], one, USER(2), 0);
-    for (unsigned i = 0; i < 3; i++)
-        finish(&batches[cpu][i]);
+    finish_three(cpu);
 }
 TWO(in_flight_widely, just_there)
 
@@ -451,8 +453,7 @@ static void kernel_several_in_flight(unsigned cpu)
     for (unsigned page = 0; page < 4; page += 3)
         ktlb_batch_add(batch, ktlb_op_range(KERNEL(page), PAGE_SIZE, PAGE_BITS, KTLB_GLOBAL));
     ktlb_batch_dispatch(batch);
-    for (unsigned i = 0; i < 3; i++)
-        finish(&batches[cpu][i]);
+    finish_three(cpu);
 }
 TWO(kernel_several_in_flight, just_there)
 
