@@ -513,7 +513,6 @@ def every_cell(cells):
 
 
 LINES_OF_A_SOCKET = ("line client", "line near low", "line near high")
-CELLS = {name: place for place, name in enumerate(model.CELL)}
 
 
 def throughput(paths, cells, default):
@@ -545,13 +544,16 @@ def throughput(paths, cells, default):
     text += "decide nothing; nor do they beyond what they differ by in private spaces, where nobody is told, and what "
     text += "differs is the host. What all CPUs execute for one shootdown does repeat:</p>"
     many = [cell for cell in sorted(executed) if cell[2] > 1 and cell in rounds]
-    loud = [cell for cell in many if cell[CELLS["space"]] == "shared"]  # in private spaces nobody is told
+    loud = [cell for cell in many if dict(zip(model.CELL, cell))["space"] == "shared"]  # in private spaces nobody is told
+    deliver = model.calibrated()
 
     def at_cost(cell, name):
         if name not in executed[cell]:
             return ""
-        ours, theirs = cells[cell][default], cells[cell][name]
-        times = sorted(model.busy(ours, model.COST[at]) / model.busy(theirs, model.COST[at]) for at in LINES_OF_A_SOCKET)
+        ours, theirs = (
+            [model.busy(cells[cell][of], model.COST[at], deliver) for at in LINES_OF_A_SOCKET] for of in (default, name)
+        )
+        times = sorted(mine / its for mine, its in zip(ours, theirs))
         return f"{times[0]:.2f}–{times[-1]:.2f}"
 
     return (

@@ -170,14 +170,14 @@ def counts_of(sums):
     )
 
 
-def busy(sums, line):
+def busy(sums, line, deliver):
     """Nanoseconds for which all CPUs together are busy with one shootdown, waiting included: of the counts of a cell in
     which all of them shoot, what bounds how many there are in a time."""
     many = sums["shootdowns"]
     return (
         (sums["initiator_instructions"] + sums["service_instructions"]) / many * COST["instruction"]
         + (lines_of(sums, "initiator") + lines_of(sums, "service")) / many * line
-        + sums["interrupts"] / sums["dispatches"] * calibrated()
+        + sums["interrupts"] / sums["dispatches"] * deliver
     )
 
 
